@@ -30,7 +30,7 @@ export const TOKEN_CHARS = Math.ceil((TOKEN_BYTES * 4) / 3);
 export interface TokenScope {
   boxId: string;
   siteId: string;
-  /** Path prefix, ends with "/". */
+  /** What it opens: everything below a prefix that ends with "/", or the one path that is the prefix. */
   prefix: string;
   maxBytes: number;
   expiresAtMs: number;
@@ -83,8 +83,9 @@ export function openToken(
   const token = decode(text);
   const opened = readHeader(token);
   const path = Buffer.from(request.path);
-  // The prefix ends with "/", so a token for /a/ never opens /ab; the check covers its very bytes.
-  if (opened.prefixBytes > path.length || path[opened.prefixBytes - 1] !== 0x2f) {
+  // A token for /a/ or /a never opens /ab; the check covers the prefix's very bytes.
+  const whole = opened.prefixBytes === path.length;
+  if (opened.prefixBytes > path.length || (!whole && path[opened.prefixBytes - 1] !== 0x2f)) {
     throw new HearthError('token_out_of_prefix', 'the link is for another part of the site');
   }
   const tail = scopeTail(request.boxId, request.siteId, path.subarray(0, opened.prefixBytes));
