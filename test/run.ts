@@ -1,0 +1,149 @@
+import { spawn } from 'node:child_process';
+import { chmodSync, existsSync, globSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+import { LocalPostgres } from '#local/postgres.ts';
+import { setup } from './setup.ts';
+import { SHARED_POSTGRES, THROWAWAY } from './support/postgres.ts';
+import { isDebian } from './support/tools.ts';
+
+/**
+ * `npm test [path...]`: type check, lint, the dashboards' build, then unit, integration and browser tests.
+ * Paths (parts of file names) run only the test files that match.
+ */
+const ROOT = join(import.meta.dirname, '..');
+const FOLDERS = ['protocol', 'device-agent', 'fleet-server', 'webui', 'local', 'test'];
+
+const TIERS = [
+  { name: 'unit', concurrency: 2, timeoutMs: 120_000, postgres: false },
+  { name: 'integration', concurrency: 2, timeoutMs: 300_000, postgres: true },
+  { name: 'browser', concurrency: 1, timeoutMs: 300_000, postgres: true },
+] as const;
+type Tier = (typeof TIERS)[number];
+
+interface Outcome {
+  stage: string;
+  ok: boolean;
+  tookMs: number;
+  note: string;
+}
+
+const outcomes: Outcome[] = [];
+const totals = { passed: 0, failed: 0, skipped: 0 };
+const stop = new AbortController();
+const say = (line: string) => process.stdout.write(`== ${line}\n`);
+
+async function stage(name: string, work: () => Promise<{ ok: boolean; note?: string }>): Promise<void> {
+  if (stop.signal.aborted) return;
+  say(`${name} ...`);
+  const from = Date.now();
+  const result = await work().catch((error: unknown) => ({ ok: false, note: String(error) }));
+  const outcome = { stage: name, ok: result.ok, tookMs: Date.now() - from, note: result.note ?? '' };
+  outcomes.push(outcome);
+  say(line(outcome));
+}
+
+function line({ stage: name, ok, tookMs, note }: Outcome): string {
+  return `${ok ? 'ok    ' : 'FAILED'} ${name.padEnd(12)} ${(tookMs / 1000).toFixed(1).padStart(6)} s  ${note}`.trimEnd();
+}
+
+/** Runs one of our own tools with its output shown. */
+function command(args: string[]): Promise<{ ok: boolean }> {
+  return new Promise((done) => {
+    const child = spawn(process.execPath, args, { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'] });
+    stop.signal.addEventListener('abort', () => child.kill('SIGTERM'), { once: true });
+    child.once('error', () => done({ ok: false }));
+    child.once('exit', (code) => done({ ok: code === 0 }));
+  });
+}
+
+function tierOf(file: string): Tier['name'] {
+  return file.endsWith('.integration.test.ts')
+    ? 'integration'
+    : file.endsWith('.browser.test.ts')
+      ? 'browser'
+      : 'unit';
+}
+
+async function tests(tier: Tier, files: string[]): Promise<{ ok: boolean; note: string }> {
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  const stream = run({
+    files: files.map((file) => join(ROOT, file)),
+    concurrency: tier.concurrency,
+    timeout: tier.timeoutMs,
+    signal: stop.signal,
+  });
+  stream.on('test:pass', (event) => {
+    if (event.details.type === 'suite') return;
+    if (event.skip !== undefined) counts.skipped += 1;
+    else counts.passed += 1;
+  });
+  stream.on('test:fail', (event) => {
+    if (event.details.type !== 'suite') counts.failed += 1;
+  });
+  let failedAtAll = false;
+  stream.on('test:fail', () => {
+    failedAtAll = true;
+  });
+  for await (const text of stream.compose(spec)) process.stdout.write(text);
+  // A suite that fails without a failing test (its hooks, its file) counts once.
+  if (failedAtAll && counts.failed === 0) counts.failed = 1;
+  for (const key of ['passed', 'failed', 'skipped'] as const) totals[key] += counts[key];
+  const note = `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped, in ${files.length} files`;
+  return { ok: counts.failed === 0 && !stop.signal.aborted, note };
+}
+
+async function main(): Promise<void> {
+  const filters = process.argv.slice(2);
+  const found = FOLDERS.flatMap((folder) => globSync(`${folder}/**/*.test.ts`, { cwd: ROOT })).sort();
+  const files =
+    filters.length === 0 ? found : found.filter((file) => filters.some((part) => file.includes(part)));
+  const byTier = new Map(TIERS.map((tier) => [tier, files.filter((file) => tierOf(file) === tier.name)]));
+  if (files.length === 0) {
+    console.error(`no test file has ${filters.join(' or ')} in its name`);
+    process.exitCode = 1;
+    return;
+  }
+  if (process.env.HEARTH_NO_SETUP !== '1' && isDebian() && process.getuid?.() === 0) {
+    await stage('setup', async () => ({ ok: setup(say) || process.env.CI !== 'true' }));
+  }
+  if (filters.length === 0) {
+    await stage('types', () => command([join(ROOT, 'node_modules/typescript/bin/tsc')]));
+    await stage('lint', () => command([join(ROOT, 'node_modules/@biomejs/biome/bin/biome'), 'ci']));
+  }
+  const needsUi = filters.length === 0 || files.some((file) => tierOf(file) !== 'unit');
+  if (needsUi && existsSync(join(ROOT, 'webui/build.ts'))) {
+    await stage('webui', () => command([join(ROOT, 'webui/build.ts')]));
+  }
+  const scratch = mkdtempSync(join(tmpdir(), 'hearth-test-run-'));
+  chmodSync(scratch, 0o755);
+  let postgres: LocalPostgres | null = null;
+  try {
+    for (const [tier, chosen] of byTier) {
+      if (chosen.length === 0) continue;
+      if (tier.postgres && postgres === null && !stop.signal.aborted) {
+        await stage('postgres', async () => {
+          const directory = join(scratch, 'postgres');
+          postgres = await LocalPostgres.start({ directory, settings: THROWAWAY, log: say });
+          process.env[SHARED_POSTGRES] = postgres.url('postgres');
+          return { ok: true };
+        });
+      }
+      await stage(tier.name, () => tests(tier, chosen));
+    }
+  } finally {
+    await (postgres as LocalPostgres | null)?.destroy();
+    rmSync(scratch, { recursive: true, force: true });
+  }
+  say('summary');
+  for (const outcome of outcomes) say(line(outcome));
+  const ok = outcomes.every((outcome) => outcome.ok) && !stop.signal.aborted;
+  if (stop.signal.aborted) say('interrupted');
+  process.stdout.write(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped\n`);
+  process.exitCode = ok ? 0 : 1;
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+await main();

@@ -1,0 +1,102 @@
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+/** A program some tests need beside Node: where it may be, and how one gets it. */
+interface Tool {
+  /** Names looked for in PATH and the system folders, or absolute paths. */
+  names: string[];
+  debian: string;
+  otherwise: string;
+}
+
+const TOOLS = {
+  chromium: {
+    names: [
+      'chromium',
+      'chromium-browser',
+      'google-chrome',
+      '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
+      '/Applications/Chromium.app/Contents/MacOS/Chromium',
+    ],
+    debian: 'chromium',
+    otherwise: 'install Chromium or Chrome',
+  },
+  ffmpeg: { names: ['ffmpeg'], debian: 'ffmpeg', otherwise: 'install ffmpeg' },
+  nginx: { names: ['nginx'], debian: 'nginx-light', otherwise: 'install nginx' },
+  mosquitto: { names: ['mosquitto'], debian: 'mosquitto', otherwise: 'install mosquitto' },
+  /** Not a program, but screenshots in Chinese are boxes without it. */
+  'fonts-cjk': {
+    names: [
+      '/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc',
+      '/System/Library/Fonts/PingFang.ttc',
+      '/usr/share/fonts/noto-cjk/NotoSansCJK-Regular.ttc',
+    ],
+    debian: 'fonts-noto-cjk',
+    otherwise: 'install a Chinese font, such as Noto Sans CJK',
+  },
+} satisfies Record<string, Tool>;
+
+export type ToolName = keyof typeof TOOLS;
+export const TOOL_NAMES = Object.keys(TOOLS) as ToolName[];
+
+/** Where a tool is, or null. Debian keeps servers in /usr/sbin, which is not in everyone's PATH. */
+export function findTool(name: ToolName): string | null {
+  const folders = [
+    ...(process.env.PATH ?? '').split(delimiter),
+    '/usr/sbin',
+    '/usr/local/sbin',
+    '/opt/homebrew/bin',
+  ];
+  for (const candidate of TOOLS[name].names) {
+    const paths = candidate.startsWith('/') ? [candidate] : folders.map((folder) => join(folder, candidate));
+    const found = paths.find((path) => (name === 'fonts-cjk' ? existsSync(path) : isExecutable(path)));
+    if (found !== undefined) return found;
+  }
+  return null;
+}
+
+/** How a person gets it, in one line. */
+export function howToGet(name: ToolName): string {
+  const { debian, otherwise } = TOOLS[name];
+  return isDebian() ? `apt-get install ${debian} (npm run test:setup does it as root)` : otherwise;
+}
+
+export function debianPackage(name: ToolName): string {
+  return TOOLS[name].debian;
+}
+
+/**
+ * Options for `it` and `describe`: nothing when the tools are there, else a skip that names what is missing.
+ * @throws with CI=true when one is missing: what CI does not run must not look green
+ */
+export function needsTool(...names: ToolName[]): { skip?: string } {
+  const missing = names.filter((name) => findTool(name) === null);
+  if (missing.length === 0) return {};
+  const text = missing.map((name) => `needs ${name}: ${howToGet(name)}`).join('; ');
+  if (process.env.CI === 'true') throw new Error(`CI=true, and a suite ${text}`);
+  return { skip: text };
+}
+
+/** The path of a tool that `needsTool` has let through. Throws where it is missing. */
+export function requireTool(name: ToolName): string {
+  const path = findTool(name);
+  if (path === null) throw new Error(`needs ${name}: ${howToGet(name)}`);
+  return path;
+}
+
+export function isDebian(): boolean {
+  try {
+    return /^ID=debian$/m.test(readFileSync('/etc/os-release', 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
