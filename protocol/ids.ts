@@ -53,3 +53,8 @@ export const claimCodeSchema = z
         'a claim code has 12 letters and digits, such as 7K3M-9Q2X-5D1W',
       ),
   );
+
+/** 128 random bits in hex, for spot checks and dial-backs. */
+export function newNonce(): string {
+  return randomBytes(16).toString('hex');
+}

@@ -1,0 +1,169 @@
+import { and, eq } from 'drizzle-orm';
+import type { Logger } from 'pino';
+import { placementSubject } from '#fleet/assignments/assignments.ts';
+import { complete, enqueue, type StoredCommand } from '#fleet/commands/outbox.ts';
+import type { Database } from '#fleet/database/database.ts';
+import { boxes, placements } from '#fleet/database/schema.ts';
+import { settle, type Tariff } from '#fleet/deliveries/settle.ts';
+import { earningsOf } from '#fleet/ledger/earnings.ts';
+import { judge } from '#fleet/spot-checks/spot-checks.ts';
+import {
+  type DownMessage,
+  PROTOCOL_VERSION,
+  parseUp,
+  type UpKind,
+  type UpMessage,
+} from '#protocol/messages.ts';
+import type { Presence } from './presence.ts';
+import { applyIndex, applyReports, IndexAssembly } from './reported-state.ts';
+
+/** What handlers may ask of the connection they came over. */
+export interface Link {
+  /** Publishes to a box; lost if the box is gone, which is why answers are sent again on the next hello. */
+  send<K extends 'deliveries-ack' | 'earnings'>(
+    boxId: string,
+    kind: K,
+    message: DownMessage<K>,
+  ): Promise<void>;
+  /** The box has said hello: configure it, and send what is due. */
+  welcome(boxId: string): Promise<void>;
+}
+
+/**
+ * What each message from a box does. A handler that returns has made its effect durable: only then is the
+ * message acknowledged to the box (MQTT 3.1.1 section 4.3.2), so that a crash between the two makes the box send
+ * it again, and every handler takes repeats without harm.
+ */
+export class Inbound {
+  readonly #db: Database;
+  readonly #presence: Presence;
+  readonly #sealKey: Buffer;
+  readonly #tariff: Tariff;
+  readonly #log: Logger;
+  readonly #indexes = new IndexAssembly();
+
+  constructor(db: Database, presence: Presence, sealKey: Buffer, tariff: Tariff, log: Logger) {
+    this.#db = db;
+    this.#presence = presence;
+    this.#sealKey = sealKey;
+    this.#tariff = tariff;
+    this.#log = log;
+  }
+
+  /** @throws HearthError when the payload is malformed; anything else means: not done, send it again */
+  async handle(boxId: string, kind: UpKind, payload: Uint8Array, link: Link): Promise<void> {
+    switch (kind) {
+      case 'hello': {
+        const { bootId, agentVersion } = parseUp(kind, payload);
+        await this.#presence.online(boxId, { bootId, agentVersion });
+        await link.welcome(boxId);
+        await link.send(boxId, 'earnings', await earningsOf(this.#db, boxId));
+        return;
+      }
+      case 'offline':
+        // The will of a connection that broke; the broker itself sees that too, another broker may not.
+        parseUp(kind, payload);
+        return;
+      case 'heartbeat':
+        this.#presence.heartbeat(boxId, parseUp(kind, payload));
+        return;
+      case 'hardware': {
+        const hardware = parseUp(kind, payload);
+        await this.#db.update(boxes).set({ hardware }).where(eq(boxes.id, boxId));
+        return;
+      }
+      case 'integrity': {
+        const integrity = parseUp(kind, payload);
+        await this.#db.update(boxes).set({ integrity }).where(eq(boxes.id, boxId));
+        return;
+      }
+      case 'report':
+        return applyReports(this.#db, boxId, parseUp(kind, payload).assets);
+      case 'index':
+        return this.#index(boxId, parseUp(kind, payload));
+      case 'reply':
+        return this.#reply(boxId, parseUp(kind, payload));
+      case 'deliveries':
+        return this.#deliveries(boxId, parseUp(kind, payload), link);
+    }
+  }
+
+  forget(boxId: string): void {
+    this.#indexes.forget(boxId);
+  }
+
+  async #index(boxId: string, message: UpMessage<'index'>): Promise<void> {
+    const whole = this.#indexes.add(boxId, message);
+    if (!whole) return;
+    const strays = await applyIndex(this.#db, boxId, whole);
+    for (const stray of strays) {
+      await enqueue(this.#db, boxId, placementSubject(stray.assetId), {
+        type: 'delete',
+        sha256: stray.sha256,
+        assetIds: [stray.assetId],
+      });
+    }
+    if (strays.length > 0)
+      this.#log.info({ boxId, assets: strays.length }, 'the box holds assets that are not placed on it');
+  }
+
+  async #reply(boxId: string, reply: UpMessage<'reply'>): Promise<void> {
+    const ended = await complete(this.#db, boxId, reply);
+    if (!ended) return;
+    const body = ended.body as unknown as StoredCommand;
+    const { outcome } = reply;
+    if (outcome.ok && outcome.result?.type === 'spot-check') await judge(this.#db, ended.id, outcome.result);
+    if (!outcome.ok)
+      this.#log.warn({ boxId, command: ended.type, ...outcome.error }, 'the box refused a command');
+    if (body.type === 'cache') {
+      // Accepted: it is on its way, whatever the report that says so is doing.
+      const own = and(eq(placements.boxId, boxId), eq(placements.assetId, body.assetId));
+      const [row] = await this.#db.select().from(placements).where(own);
+      if (
+        !row ||
+        (row.reportedSha256 === body.sha256 && row.reported !== 'deleted' && row.reported !== 'expired')
+      )
+        return;
+      await applyReports(this.#db, boxId, [
+        {
+          assetId: body.assetId,
+          sha256: body.sha256,
+          state: outcome.ok ? 'queued' : 'failed',
+          bytesDone: 0,
+          reason: outcome.ok ? null : outcome.error,
+        },
+      ]);
+    }
+    if (body.type === 'delete' && outcome.ok) {
+      await applyReports(
+        this.#db,
+        boxId,
+        body.assetIds.map((assetId) => ({
+          assetId,
+          sha256: body.sha256,
+          state: 'deleted',
+          bytesDone: 0,
+          reason: null,
+        })),
+      );
+    }
+  }
+
+  async #deliveries(boxId: string, batch: UpMessage<'deliveries'>, link: Link): Promise<void> {
+    const settlement = await settle(this.#db, boxId, batch, this.#sealKey, this.#tariff);
+    if (settlement.outcome === 'refused') {
+      this.#log.warn(
+        { boxId, batchId: batch.batchId, reason: settlement.reason },
+        'a batch of deliveries was refused',
+      );
+    }
+    await link.send(boxId, 'deliveries-ack', {
+      v: PROTOCOL_VERSION,
+      batchId: batch.batchId,
+      outcome: settlement.outcome,
+      reason: settlement.reason,
+      acceptedBytes: settlement.acceptedBytes,
+    });
+    await link.send(boxId, 'earnings', await earningsOf(this.#db, boxId));
+  }
+}

@@ -1,0 +1,101 @@
+import { eq, sql } from 'drizzle-orm';
+import type { Logger } from 'pino';
+import type { Database } from '#fleet/database/database.ts';
+import { notify } from '#fleet/database/listen.ts';
+import { boxes } from '#fleet/database/schema.ts';
+import { messageOf } from '#protocol/errors.ts';
+import type { Heartbeat } from '#protocol/messages.ts';
+
+/**
+ * Who is connected to this broker, and their last heartbeats. Heartbeats stay in memory here and reach the
+ * database in one statement a second, however many boxes there are.
+ */
+export class Presence {
+  readonly #db: Database;
+  readonly #brokerUrl: string;
+  readonly #log: Logger;
+  readonly #unsaved = new Map<string, { heartbeat: Heartbeat; at: Date }>();
+  readonly #refusals = new Map<string, number>();
+  readonly #timer: NodeJS.Timeout;
+  #saving: Promise<void> = Promise.resolve();
+
+  constructor(db: Database, brokerUrl: string, log: Logger, saveEveryMs = 1000) {
+    this.#db = db;
+    this.#brokerUrl = brokerUrl;
+    this.#log = log;
+    this.#timer = setInterval(() => {
+      this.#saving = this.#saving.then(() => this.#save());
+    }, saveEveryMs);
+  }
+
+  /** At start: nobody can be connected to a broker that has just begun. */
+  async reset(): Promise<void> {
+    await this.#db.update(boxes).set({ online: false }).where(eq(boxes.brokerUrl, this.#brokerUrl));
+    await notify(this.#db, 'boxes');
+  }
+
+  async online(boxId: string, hello: { bootId: string; agentVersion: string }): Promise<void> {
+    await this.#db
+      .update(boxes)
+      .set({ online: true, brokerUrl: this.#brokerUrl, lastSeenAt: new Date(), ...hello })
+      .where(eq(boxes.id, boxId));
+    await notify(this.#db, 'boxes', boxId);
+  }
+
+  async offline(boxId: string): Promise<void> {
+    this.#unsaved.delete(boxId);
+    // A box that has moved to another broker meanwhile is that one's to speak of.
+    await this.#db
+      .update(boxes)
+      .set({ online: false })
+      .where(sql`${boxes.id} = ${boxId} AND ${boxes.brokerUrl} = ${this.#brokerUrl}`);
+    await notify(this.#db, 'boxes', boxId);
+  }
+
+  heartbeat(boxId: string, heartbeat: Heartbeat): void {
+    this.#unsaved.set(boxId, { heartbeat, at: new Date() });
+  }
+
+  refused(boxId: string): void {
+    this.#refusals.set(boxId, (this.#refusals.get(boxId) ?? 0) + 1);
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#saving.then(() => this.#save());
+    await this.#db
+      .update(boxes)
+      .set({ online: false })
+      .where(eq(boxes.brokerUrl, this.#brokerUrl))
+      .catch(() => undefined);
+  }
+
+  async #save(): Promise<void> {
+    const beats = [...this.#unsaved];
+    const refusals = [...this.#refusals];
+    this.#unsaved.clear();
+    this.#refusals.clear();
+    try {
+      if (beats.length > 0) {
+        const rows = JSON.stringify(beats.map(([id, { heartbeat, at }]) => ({ id, heartbeat, at })));
+        await this.#db.execute(sql`
+          UPDATE boxes SET heartbeat = new.heartbeat, last_seen_at = new.at
+          FROM jsonb_to_recordset(${rows}::jsonb) AS new (id text, heartbeat jsonb, at timestamptz)
+          WHERE boxes.id = new.id`);
+      }
+      if (refusals.length > 0) {
+        const rows = JSON.stringify(refusals.map(([id, count]) => ({ id, count })));
+        await this.#db.execute(sql`
+          UPDATE boxes SET refused_messages = refused_messages + new.count
+          FROM jsonb_to_recordset(${rows}::jsonb) AS new (id text, count integer) WHERE boxes.id = new.id`);
+      }
+    } catch (error) {
+      this.#log.warn(
+        { err: messageOf(error) },
+        'cannot save heartbeats; they are tried again with the next ones',
+      );
+      for (const [id, beat] of beats) if (!this.#unsaved.has(id)) this.#unsaved.set(id, beat);
+      for (const [id, count] of refusals) this.#refusals.set(id, (this.#refusals.get(id) ?? 0) + count);
+    }
+  }
+}

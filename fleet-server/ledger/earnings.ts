@@ -1,0 +1,70 @@
+import { and, desc, eq, gte, sql } from 'drizzle-orm';
+import type { Queryable } from '#fleet/database/database.ts';
+import { assets, deliveryLines, sites } from '#fleet/database/schema.ts';
+import { clip, type Earnings, PROTOCOL_VERSION } from '#protocol/messages.ts';
+import { accountOf, balanceOf } from './ledger.ts';
+
+const DAYS = 30;
+const LINES = 20;
+const DAY_MS = 86_400_000;
+
+/**
+ * What a box has earned. The one function that computes it: the LAN dashboard, the console and the CLI show this
+ * object as it is. Until two-phase settlement and payouts come, all that is settled is final, and nothing is
+ * pending, held back or paid out.
+ */
+export async function earningsOf(db: Queryable, boxId: string, now = new Date()): Promise<Earnings> {
+  const today = Math.floor(now.getTime() / DAY_MS) * DAY_MS;
+  const firstDay = new Date(today - (DAYS - 1) * DAY_MS);
+  const day = sql<string>`to_char(${deliveryLines.settledAt} AT TIME ZONE 'UTC', 'YYYY-MM-DD')`;
+  const final = await balanceOf(db, accountOf.box(boxId));
+  const perDay = await db
+    .select({
+      date: day,
+      microCredits: sql<string>`sum(${deliveryLines.microCredits})`,
+      bytes: sql<string>`sum(${deliveryLines.acceptedBytes})`,
+      requests: sql<string>`sum(${deliveryLines.requests})`,
+    })
+    .from(deliveryLines)
+    .where(and(eq(deliveryLines.boxId, boxId), gte(deliveryLines.settledAt, firstDay)))
+    .groupBy(day);
+  const lines = await db
+    .select({
+      at: deliveryLines.settledAt,
+      siteHostname: sites.hostname,
+      path: assets.path,
+      claimedBytes: deliveryLines.claimedBytes,
+      acceptedBytes: deliveryLines.acceptedBytes,
+      microCredits: deliveryLines.microCredits,
+      reason: deliveryLines.reason,
+    })
+    .from(deliveryLines)
+    .leftJoin(assets, eq(assets.id, deliveryLines.assetId))
+    .leftJoin(sites, eq(sites.id, assets.siteId))
+    .where(eq(deliveryLines.boxId, boxId))
+    .orderBy(desc(deliveryLines.settledAt), desc(deliveryLines.id))
+    .limit(LINES);
+  return {
+    v: PROTOCOL_VERSION,
+    boxId,
+    asOf: now.toISOString(),
+    totals: { estimate: String(final), pending: '0', held: '0', final: String(final), paid: '0' },
+    days: Array.from({ length: DAYS }, (_, index) => {
+      const date = new Date(firstDay.getTime() + index * DAY_MS).toISOString().slice(0, 10);
+      const found = perDay.find((row) => row.date === date);
+      return {
+        date,
+        microCredits: found?.microCredits ?? '0',
+        bytes: Number(found?.bytes ?? 0),
+        requests: Number(found?.requests ?? 0),
+      };
+    }),
+    lines: lines.map((line) => ({
+      ...line,
+      at: line.at.toISOString(),
+      siteHostname: clip(line.siteHostname),
+      path: clip(line.path),
+      microCredits: String(line.microCredits),
+    })),
+  };
+}

@@ -1,0 +1,67 @@
+import { z } from 'zod';
+import { describe } from '#protocol/messages.ts';
+
+export const ROLES = ['api', 'broker', 'worker', 'router'] as const;
+export type Role = (typeof ROLES)[number];
+
+const port = (standard: number) => z.coerce.number().int().min(0).max(65535).default(standard);
+const httpUrl = z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, ''));
+
+/**
+ * The fleet-server's options: environment variables, one schema. Ports of 0 take any free one.
+ * URLs are what boxes, clients and people are told; they default to the bind address and port.
+ */
+const optionsSchema = z.object({
+  DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' }),
+  HEARTH_ROLES: z
+    .string()
+    .default(ROLES.join(','))
+    .transform((list) => list.split(',').map((role) => role.trim()))
+    .pipe(z.array(z.enum(ROLES)).min(1)),
+  HEARTH_BIND: z.union([z.ipv4(), z.ipv6()]).default('127.0.0.1'),
+  HEARTH_API_PORT: port(7080),
+  HEARTH_ROUTER_PORT: port(7081),
+  HEARTH_BROKER_PORT: port(8883),
+  HEARTH_API_URL: httpUrl.optional(),
+  HEARTH_ROUTER_URL: httpUrl.optional(),
+  HEARTH_BROKER_URL: z.url({ protocol: /^mqtts$/ }).optional(),
+  HEARTH_KEYS_DIR: z.string().min(1),
+  HEARTH_WEBUI_DIR: z.string().min(1).optional(),
+  HEARTH_HEARTBEAT_MS: z.coerce.number().int().min(100).max(3_600_000).default(30_000),
+  /** How long a client's link to a box lives. */
+  HEARTH_TOKEN_TTL_MS: z.coerce
+    .number()
+    .int()
+    .min(1000)
+    .max(86_400_000)
+    .default(6 * 3_600_000),
+  /** What a tenant pays for 10^9 bytes, in micro-credits, and the box's part of it in percent. */
+  HEARTH_PRICE_PER_GB: z.coerce
+    .bigint()
+    .min(0n)
+    .max(10n ** 15n)
+    .default(10_000_000n),
+  HEARTH_BOX_SHARE_PERCENT: z.coerce.bigint().min(0n).max(100n).default(80n),
+  /** Spot checks a box gets per hour, on average; 0 for none. */
+  HEARTH_SPOT_CHECKS_PER_HOUR: z.coerce.number().min(0).max(3600).default(4),
+  HEARTH_ADMIN_PASSWORD: z.string().min(10, 'at least 10 characters').max(200).optional(),
+  HEARTH_ADMIN_TOKEN: z.string().min(20, 'at least 20 characters').max(200).optional(),
+  HEARTH_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+});
+export type Options = z.infer<typeof optionsSchema>;
+
+/**
+ * Reads the options. Empty variables count as unset.
+ * @returns the options, or one line for each fault, naming the variable
+ */
+export function readOptions(env: NodeJS.ProcessEnv): { options: Options } | { faults: string[] } {
+  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const read = optionsSchema.safeParse(set);
+  if (read.success) return { options: read.data };
+  const faults = read.error.issues.map((issue) => {
+    const name = String(issue.path[0]);
+    const said = set[name] === undefined ? 'is required' : issue.message;
+    return `${name}: ${said}`;
+  });
+  return { faults: faults.length > 0 ? faults : [describe(read.error)] };
+}

@@ -1,0 +1,190 @@
+import { and, eq, isNull, sql } from 'drizzle-orm';
+import type { Logger } from 'pino';
+import { linksToSiblings } from '#fleet/assets/content-type.ts';
+import type { Database } from '#fleet/database/database.ts';
+import { assets, boxes, placements, sites } from '#fleet/database/schema.ts';
+import { messageOf } from '#protocol/errors.ts';
+import type { Candidate } from './choice.ts';
+
+export interface RoutedSite {
+  id: string;
+  hostname: string;
+  origin: string;
+}
+
+/** What the router knows of one path of a site. */
+export interface Route {
+  assetId: string;
+  /** What a token for it opens, and how many bytes that is. */
+  prefix: string;
+  entitledBytes: number;
+  /** Boxes that reported it held, with the newest bytes. */
+  holders: string[];
+}
+
+/** A route is asked for again after this long even if no notification came. */
+const ROUTE_TTL_MS = 5_000;
+const MAX_ROUTES = 100_000;
+/** Small things are fetched again and again under one link; below this it is not counted exactly. */
+const ENTITLED_BYTES_MIN = 64 * 1024;
+
+/**
+ * The router's view of the database: all sites and routable boxes, and the routes asked for lately. Notifications
+ * keep it fresh; while the database is away it answers from what it has, however old, since a stale redirect that
+ * a box hands back is better than none.
+ */
+export class Catalogue {
+  readonly #db: Database;
+  readonly #log: Logger;
+  readonly #heartbeatMs: number;
+  readonly #routes = new Map<
+    string,
+    { route: Promise<Route | null>; atMs: number; assetId: string | null }
+  >();
+  #sites = new Map<string, RoutedSite>();
+  #boxes = new Map<string, Candidate>();
+  #refreshing: Promise<void> | null = null;
+  #again = false;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(db: Database, heartbeatMs: number, log: Logger) {
+    this.#db = db;
+    this.#heartbeatMs = heartbeatMs;
+    this.#log = log;
+    this.#timer = setInterval(() => void this.refresh(), 1000);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  siteByHost(hostname: string): RoutedSite | undefined {
+    return this.#sites.get(hostname);
+  }
+
+  siteById(id: string): RoutedSite | undefined {
+    return this.#sites.get(id);
+  }
+
+  box(id: string): Candidate | undefined {
+    return this.#boxes.get(id);
+  }
+
+  /** Reads sites and boxes again; a call while that is under way makes it happen once more. */
+  refresh(): Promise<void> {
+    if (this.#refreshing) {
+      this.#again = true;
+      return this.#refreshing;
+    }
+    this.#refreshing = this.#read().finally(() => {
+      this.#refreshing = null;
+      if (this.#again) {
+        this.#again = false;
+        void this.refresh();
+      }
+    });
+    return this.#refreshing;
+  }
+
+  /** Forgets the routes of an asset, or all. */
+  forget(assetId: string): void {
+    if (assetId === '') return this.#routes.clear();
+    for (const [key, entry] of this.#routes)
+      if (entry.assetId === assetId || entry.assetId === null) this.#routes.delete(key);
+  }
+
+  /** The route for a path, or null when no ready asset lies there. */
+  async route(siteId: string, path: string, nowMs = Date.now()): Promise<Route | null> {
+    const key = `${siteId}\0${path}`;
+    const known = this.#routes.get(key);
+    if (known && nowMs - known.atMs < ROUTE_TTL_MS) return known.route;
+    if (this.#routes.size >= MAX_ROUTES) {
+      const oldest = this.#routes.keys().next().value;
+      if (oldest !== undefined) this.#routes.delete(oldest);
+    }
+    const route = this.#find(siteId, path).catch((error: unknown) => {
+      this.#log.warn({ err: messageOf(error) }, 'the database is away; routing by what is known');
+      return known?.route ?? null;
+    });
+    const entry: { route: Promise<Route | null>; atMs: number; assetId: string | null } = {
+      route,
+      atMs: nowMs,
+      assetId: null,
+    };
+    this.#routes.set(key, entry);
+    const found = await route;
+    entry.assetId = found?.assetId ?? null;
+    return found;
+  }
+
+  async #read(): Promise<void> {
+    try {
+      const siteRows = await this.#db.select().from(sites);
+      const boxRows = await this.#db
+        .select({ id: boxes.id, heartbeat: boxes.heartbeat, lastSeenAt: boxes.lastSeenAt })
+        .from(boxes)
+        .where(and(eq(boxes.online, true), eq(boxes.dialOk, true), isNull(boxes.revokedAt)));
+      this.#sites = new Map(
+        siteRows.flatMap((site) => [[site.hostname, site] as const, [site.id, site] as const]),
+      );
+      const previous = this.#boxes;
+      this.#boxes = new Map();
+      for (const { id, heartbeat, lastSeenAt } of boxRows) {
+        if (!heartbeat || !lastSeenAt || !['ok', 'full', 'slow', 'read_only'].includes(heartbeat.store.state))
+          continue;
+        // Three heartbeats missed: the connection may stand, but nobody is behind it.
+        if (Date.now() - lastSeenAt.getTime() > 3 * this.#heartbeatMs + 5000) continue;
+        this.#boxes.set(id, {
+          boxId: id,
+          contentUrl: heartbeat.contentUrl.replace(/\/+$/, ''),
+          connections: heartbeat.serving.connections,
+          bytesPerSecond: heartbeat.serving.bytesPerSecond,
+          sentLately: (previous.get(id)?.sentLately ?? 0) / 2,
+        });
+      }
+    } catch (error) {
+      this.#log.warn({ err: messageOf(error) }, 'the database is away; routing by what is known');
+    }
+  }
+
+  async #find(siteId: string, path: string): Promise<Route | null> {
+    const [asset] = await this.#db
+      .select()
+      .from(assets)
+      .where(and(eq(assets.siteId, siteId), eq(assets.path, path), eq(assets.state, 'ready')));
+    if (asset?.sizeBytes == null || asset.contentType === null || asset.sha256 === null) return null;
+    const holders = await this.#db
+      .select({ boxId: placements.boxId })
+      .from(placements)
+      .where(
+        and(
+          eq(placements.assetId, asset.id),
+          eq(placements.desired, 'held'),
+          eq(placements.reported, 'held'),
+          eq(placements.reportedSha256, asset.sha256),
+        ),
+      );
+    const whole = linksToSiblings(asset.contentType);
+    const prefix = whole ? path.slice(0, path.lastIndexOf('/') + 1) : path;
+    let entitledBytes = asset.sizeBytes;
+    if (whole) {
+      const [sum] = await this.#db
+        .select({ bytes: sql<string>`coalesce(sum(${assets.sizeBytes}), 0)` })
+        .from(assets)
+        .where(
+          and(
+            eq(assets.siteId, siteId),
+            eq(assets.state, 'ready'),
+            sql`starts_with(${assets.path}, ${prefix})`,
+          ),
+        );
+      entitledBytes = Number(sum?.bytes ?? 0);
+    }
+    return {
+      assetId: asset.id,
+      prefix,
+      entitledBytes: Math.max(entitledBytes, ENTITLED_BYTES_MIN),
+      holders: holders.map((row) => row.boxId),
+    };
+  }
+}

@@ -1,0 +1,188 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Logger } from 'pino';
+import type { Counter } from 'prom-client';
+import { encodePath, originUrlOf } from '#fleet/assets/manifest.ts';
+import { assetPathSchema } from '#protocol/asset.ts';
+import { deliveryKeyFor, mintToken } from '#protocol/delivery-token.ts';
+import { boxIdSchema } from '#protocol/ids.ts';
+import type { Catalogue, RoutedSite } from './catalogue.ts';
+import { type Candidate, choose } from './choice.ts';
+
+export interface RouterOptions {
+  host: string;
+  port: number;
+  tokenTtlMs: number;
+  deliverySecret: Buffer;
+  sealKey: Buffer;
+}
+
+export interface RouterMetrics {
+  /** By target: `box`, `origin`, `refused`. */
+  redirects: Counter<'target'>;
+}
+
+/** A request as the router understands it. */
+type Asked = { site: RoutedSite; path: string; skip: Set<string> } | { status: number; message: string };
+
+/** A box that hands a client back is left out for that client; after this many, the origin serves it. */
+const MAX_SKIPS = 4;
+
+/**
+ * Sends each client to a box that holds what it asks for, or to the origin: 302 with a signed link (RFC 9110
+ * section 15.4.3). It answers from memory and writes nothing, so any number of routers may run.
+ */
+export class Router {
+  readonly #catalogue: Catalogue;
+  readonly #options: RouterOptions;
+  readonly #metrics: RouterMetrics;
+  readonly #log: Logger;
+  readonly #server: Server;
+  readonly #keys = new Map<string, Buffer>();
+
+  constructor(catalogue: Catalogue, options: RouterOptions, metrics: RouterMetrics, log: Logger) {
+    this.#catalogue = catalogue;
+    this.#options = options;
+    this.#metrics = metrics;
+    this.#log = log;
+    this.#server = createServer(
+      { keepAliveTimeout: 15_000, headersTimeout: 10_000, requestTimeout: 15_000, maxHeaderSize: 16_384 },
+      (request, response) => {
+        this.#answer(request, response).catch((error: unknown) => {
+          this.#log.error({ err: error }, 'the router failed on a request');
+          if (!response.headersSent) refuse(response, 503, 'The router is in trouble; try again.');
+        });
+      },
+    );
+  }
+
+  /** Starts listening. @throws when the port is taken */
+  async listen(): Promise<void> {
+    await this.#catalogue.refresh();
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(this.#options.port, this.#options.host, resolve);
+    });
+  }
+
+  get port(): number {
+    const address = this.#server.address();
+    return typeof address === 'object' && address ? address.port : this.#options.port;
+  }
+
+  async close(): Promise<void> {
+    this.#catalogue.close();
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#server.closeIdleConnections();
+    await closed;
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    // Players and pages of any origin may fetch from a CDN.
+    response.setHeader('access-control-allow-origin', '*');
+    if (request.url === '/healthz') return void response.writeHead(204).end();
+    if (request.method === 'OPTIONS') {
+      response.writeHead(204, {
+        'access-control-allow-methods': 'GET, HEAD',
+        'access-control-allow-headers': request.headers['access-control-request-headers'] ?? 'range',
+        'access-control-max-age': '86400',
+      });
+      return void response.end();
+    }
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      response.setHeader('allow', 'GET, HEAD, OPTIONS');
+      return this.#refused(response, 405, 'Only GET and HEAD are served here.');
+    }
+    const asked = this.#understand(request);
+    if ('status' in asked) return this.#refused(response, asked.status, asked.message);
+    const { site, path, skip } = asked;
+    const route = await this.#catalogue.route(site.id, path);
+    const box = route && this.#choose(route.holders, skip);
+    if (!route || !box) {
+      this.#metrics.redirects.inc({ target: 'origin' });
+      return redirect(response, originUrlOf(site.origin, path));
+    }
+    box.sentLately++;
+    const token = mintToken(
+      {
+        boxId: box.boxId,
+        siteId: site.id,
+        prefix: route.prefix,
+        maxBytes: route.entitledBytes,
+        expiresAtMs: Date.now() + this.#options.tokenTtlMs,
+      },
+      this.#keyOf(box.boxId),
+      this.#options.sealKey,
+    );
+    this.#metrics.redirects.inc({ target: 'box' });
+    redirect(response, `${box.contentUrl}/c/${token}/${site.id}${encodePath(path)}`);
+  }
+
+  #choose(holders: readonly string[], skip: ReadonlySet<string>): Candidate | null {
+    if (skip.size >= MAX_SKIPS) return null;
+    const candidates: Candidate[] = [];
+    for (const id of holders) {
+      const box = skip.has(id) ? undefined : this.#catalogue.box(id);
+      if (box) candidates.push(box);
+    }
+    return choose(candidates, Math.random);
+  }
+
+  /** `<site host>/<path>`, or `/_site/<site id>/<path>` as boxes hand clients back. */
+  #understand(request: IncomingMessage): Asked {
+    const [target = '', query = ''] = splitOnce(request.url ?? '', '?');
+    const direct = /^\/_site\/([^/]+)(\/.*)$/.exec(target);
+    const host = (request.headers.host ?? '').toLowerCase().replace(/:\d+$/, '').replace(/\.$/, '');
+    const site = direct ? this.#catalogue.siteById(direct[1] ?? '') : this.#catalogue.siteByHost(host);
+    if (!site)
+      return {
+        status: 404,
+        message: `No site is registered for ${JSON.stringify(host.slice(0, 253))} here.`,
+      };
+    let path: string;
+    try {
+      path = decodeURIComponent(direct ? (direct[2] ?? '') : target);
+    } catch {
+      return { status: 400, message: 'The path is not valid percent-encoding.' };
+    }
+    if (!assetPathSchema.safeParse(path).success)
+      return { status: 404, message: 'Nothing can lie at this path.' };
+    const skip = new URLSearchParams(query).getAll('hearth-skip').slice(0, MAX_SKIPS);
+    return { site, path, skip: new Set(skip.filter((id) => boxIdSchema.safeParse(id).success)) };
+  }
+
+  #keyOf(boxId: string): Buffer {
+    let key = this.#keys.get(boxId);
+    if (!key) {
+      if (this.#keys.size >= 100_000) this.#keys.clear();
+      key = deliveryKeyFor(this.#options.deliverySecret, boxId);
+      this.#keys.set(boxId, key);
+    }
+    return key;
+  }
+
+  #refused(response: ServerResponse, status: number, message: string): void {
+    this.#metrics.redirects.inc({ target: 'refused' });
+    refuse(response, status, message);
+  }
+}
+
+function redirect(response: ServerResponse, location: string): void {
+  // The link is this client's own and expires; nobody may keep the answer.
+  response.writeHead(302, { location, 'cache-control': 'no-store', 'content-length': '0' });
+  response.end();
+}
+
+function refuse(response: ServerResponse, status: number, message: string): void {
+  const body = `${message}\n`;
+  response.writeHead(status, {
+    'content-type': 'text/plain; charset=utf-8',
+    'content-length': Buffer.byteLength(body),
+    'x-content-type-options': 'nosniff',
+  });
+  response.end(body);
+}
+
+function splitOnce(text: string, separator: string): [string, string] {
+  const at = text.indexOf(separator);
+  return at === -1 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
+}
