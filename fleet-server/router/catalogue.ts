@@ -88,9 +88,9 @@ export class Catalogue {
 
   /** Forgets the routes of an asset, or all. */
   forget(assetId: string): void {
-    if (assetId === '') return this.#routes.clear();
-    for (const [key, entry] of this.#routes)
-      if (entry.assetId === assetId || entry.assetId === null) this.#routes.delete(key);
+    for (const [key, entry] of this.#routes) {
+      if (assetId === '' || entry.assetId === assetId || entry.assetId === null) this.#routes.delete(key);
+    }
   }
 
   /** The route for a path, or null when no ready asset lies there. */
