@@ -36,12 +36,9 @@ export async function testDatabase(): Promise<TestDatabase> {
   }
   const { server, directory } = await ownPostgres();
   await server.createDatabase(name);
-  const onExit = () => process.kill(server.pid, 'SIGKILL');
-  process.once('exit', onExit);
   return {
     url: server.url(name),
     close: async () => {
-      process.removeListener('exit', onExit);
       await server.destroy();
       rmSync(join(directory, '..'), { recursive: true, force: true });
     },
