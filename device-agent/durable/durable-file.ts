@@ -1,0 +1,60 @@
+import { constants } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import { open, readFile, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+
+/**
+ * Replaces a file so that after a crash or power cut it holds either the old bytes or the new, whole.
+ * Calls for one file must not overlap: they share a temporary name, so that a crash leaves at most one behind.
+ * @param mode of the new file; secrets are 0600
+ */
+export async function writeFileDurably(file: string, data: string | Buffer, mode = 0o600): Promise<void> {
+  const temporary = `${file}.tmp`;
+  // A leftover may have another mode; only a new file gets ours.
+  await rm(temporary, { force: true });
+  const handle = await open(temporary, 'wx', mode);
+  try {
+    await handle.writeFile(data);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(temporary, file);
+  await syncDirectory(path.dirname(file));
+}
+
+/** Makes the names in a directory (new, renamed, removed) survive a power cut. */
+export async function syncDirectory(directory: string): Promise<void> {
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(directory, constants.O_RDONLY);
+    await handle.sync();
+  } catch (error) {
+    // Some file systems (exFAT, NTFS by FUSE) cannot sync a directory; there the rename is all there is.
+    if (!['EINVAL', 'ENOTSUP', 'EPERM', 'EBADF', 'EISDIR'].includes(errnoOf(error))) throw error;
+  } finally {
+    await handle?.close();
+  }
+}
+
+/** A small text file, or null when there is none. */
+export async function readTextIfAny(file: string): Promise<string | null> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+/** Removes a file, if it is there, for good. */
+export async function removeDurably(file: string): Promise<void> {
+  await rm(file, { force: true });
+  await syncDirectory(path.dirname(file));
+}
+
+/** The system's error code (`ENOENT`, ...), or '' for anything else. */
+export function errnoOf(error: unknown): string {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === 'string' ? code : '';
+}

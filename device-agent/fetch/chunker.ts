@@ -1,0 +1,88 @@
+import { createHash } from 'node:crypto';
+import type { PartialObject } from '#agent/store/object-files.ts';
+import type { ObjectManifest } from '#agent/store/store.ts';
+import { chunkSpan } from '#protocol/asset.ts';
+import { OriginError } from './origin.ts';
+
+/** Bytes gathered before they are written, and so the memory a download connection takes. */
+export const SCRATCH_BYTES = 1024 * 1024;
+
+/**
+ * Cuts a body into the chunks it covers, verifies each by its SHA-256 and writes those that are missing. A chunk
+ * that fits the scratch buffer is verified before it is written; a larger one is written as it comes, and does
+ * not count until it is verified.
+ * @param span where the body begins and should end in the asset; it begins at a chunk's first byte
+ * @param missing indexes not yet had; good ones are taken out
+ * @param onGood called when a chunk is verified, written and recorded
+ * @throws OriginError `origin_truncated`, `origin_changed` (too long), `chunk_mismatch`
+ */
+export async function receive(
+  body: AsyncIterable<Buffer>,
+  span: { start: number; end: number },
+  target: { manifest: ObjectManifest; partial: PartialObject; missing: Set<number>; scratch: Buffer },
+  onGood: (index: number) => void,
+): Promise<void> {
+  const { manifest, partial, missing, scratch } = target;
+  let at = span.start;
+  let index = Math.floor(span.start / manifest.chunkSizeBytes);
+  let hash = createHash('sha256');
+  let gathered = 0;
+  let flushed = 0;
+  let bad = 0;
+
+  const finishChunk = async () => {
+    const { start } = chunkSpan(manifest, index);
+    if (missing.has(index)) {
+      if (hash.digest().equals(manifest.hashes.subarray(index * 32, index * 32 + 32))) {
+        await partial.write(scratch.subarray(0, gathered), start + flushed);
+        await partial.keep(index);
+        missing.delete(index);
+        onGood(index);
+      } else {
+        bad++;
+      }
+    }
+    hash = createHash('sha256');
+    gathered = 0;
+    flushed = 0;
+    index++;
+  };
+
+  for await (let piece of body) {
+    if (at + piece.length > span.end) {
+      throw new OriginError('origin_changed', 'the origin sends more bytes than were ingested', {
+        lasting: true,
+      });
+    }
+    while (piece.length > 0) {
+      const { start, length } = chunkSpan(manifest, index);
+      const chunkEnd = start + length;
+      const wanted = missing.has(index);
+      const room = wanted ? scratch.length - gathered : Number.POSITIVE_INFINITY;
+      const take = Math.min(piece.length, chunkEnd - at, room);
+      if (wanted) {
+        piece.copy(scratch, gathered, 0, take);
+        hash.update(piece.subarray(0, take));
+        gathered += take;
+      }
+      at += take;
+      piece = piece.subarray(take);
+      if (at === chunkEnd) {
+        await finishChunk();
+      } else if (gathered === scratch.length) {
+        await partial.write(scratch, start + flushed);
+        flushed += gathered;
+        gathered = 0;
+      }
+    }
+  }
+  if (at < span.end) {
+    throw new OriginError('origin_truncated', `the origin ended after ${at} of ${span.end} bytes`);
+  }
+  if (bad > 0) {
+    throw new OriginError(
+      'chunk_mismatch',
+      `${bad} chunk${bad > 1 ? 's' : ''} did not match the hash from ingest`,
+    );
+  }
+}

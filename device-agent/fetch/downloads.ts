@@ -1,0 +1,143 @@
+import { createHash } from 'node:crypto';
+import type { Logger } from 'pino';
+import type { ObjectEntry } from '#agent/store/catalog.ts';
+import type { Store } from '#agent/store/store.ts';
+import type { Clock } from '#agent/time/clock.ts';
+import { chunkSpan } from '#protocol/asset.ts';
+import { HearthError } from '#protocol/errors.ts';
+import type { DownloadOptions } from './download.ts';
+import { download } from './download.ts';
+import type { OriginClient } from './origin.ts';
+import { OriginError } from './origin.ts';
+
+const LONGEST_RETRY_MS = 3_600_000;
+const EMPTY_SHA256 = createHash('sha256').digest('hex');
+
+/** The downloads under way: at most `slots`, each of which can be stopped at any moment and resumed later. */
+export class Downloads {
+  readonly slots: number;
+  readonly #store: Store;
+  readonly #origin: OriginClient;
+  readonly #options: DownloadOptions;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #retryMs: number;
+  readonly #onEnd: () => void;
+  readonly #running = new Map<string, { abort: AbortController; done: Promise<void> }>();
+
+  constructor(parts: {
+    store: Store;
+    origin: OriginClient;
+    options: DownloadOptions;
+    clock: Clock;
+    log: Logger;
+    slots: number;
+    /** First wait after a failure, ms; doubles up to an hour. */
+    retryMs: number;
+    /** A download has ended, one way or another. */
+    onEnd: () => void;
+  }) {
+    this.#store = parts.store;
+    this.#origin = parts.origin;
+    this.#options = parts.options;
+    this.#clock = parts.clock;
+    this.#log = parts.log;
+    this.slots = parts.slots;
+    this.#retryMs = parts.retryMs;
+    this.#onEnd = parts.onEnd;
+  }
+
+  /** Starts one, if there is a slot and it is not complete; returns at once. */
+  async start(sha256: string): Promise<void> {
+    const object = this.#store.catalog.objects.get(sha256);
+    if (!object || object.state === 'complete') return;
+    if (this.#running.has(sha256) || this.#running.size >= this.slots) return;
+    const abort = new AbortController();
+    object.downloading = true;
+    this.#store.changed(object);
+    const done = this.#run(object, abort.signal).finally(() => {
+      this.#running.delete(sha256);
+      this.#onEnd();
+    });
+    this.#running.set(sha256, { abort, done });
+  }
+
+  /** Stops one and waits until it has let go of its files. */
+  async stop(sha256: string): Promise<void> {
+    const running = this.#running.get(sha256);
+    running?.abort.abort();
+    await running?.done;
+  }
+
+  async stopAll(): Promise<void> {
+    await Promise.all([...this.#running.keys()].map((sha256) => this.stop(sha256)));
+  }
+
+  async #run(object: ObjectEntry, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#fetch(object, signal);
+    } catch (error) {
+      object.downloading = false;
+      if (!signal.aborted) this.#fail(object, error);
+    }
+  }
+
+  async #fetch(object: ObjectEntry, signal: AbortSignal): Promise<void> {
+    const manifest = await this.#store.manifestOf(object.sha256);
+    if (!manifest) throw new HearthError('not_held', 'the object is not wanted any more');
+    const { partial, good } = await this.#store.openPartial(manifest, signal).catch((error) => {
+      throw signal.aborted ? error : this.#store.disk.failed(error);
+    });
+    try {
+      const missing = new Set<number>();
+      object.state = 'partial';
+      object.bytesDone = 0;
+      for (let index = 0; index < object.chunks; index++) {
+        if (good.has(index)) object.bytesDone += chunkSpan(object, index).length;
+        else missing.add(index);
+      }
+      this.#store.changed(object);
+      this.#assertRoom(object.sizeBytes - object.bytesDone);
+      await download({ manifest, partial, missing }, this.#origin, this.#options, signal, (index) => {
+        object.bytesDone += chunkSpan(object, index).length;
+        this.#store.changed(object);
+      });
+      if (object.chunks === 0 && object.sha256 !== EMPTY_SHA256) {
+        throw new OriginError('chunk_mismatch', 'an empty asset has another SHA-256', { lasting: true });
+      }
+      await this.#store.commit(partial);
+      this.#log.info({ sha256: object.sha256, bytes: object.sizeBytes }, 'object held');
+    } catch (error) {
+      if (signal.aborted || error instanceof HearthError) throw error;
+      throw this.#store.disk.failed(error);
+    } finally {
+      await partial.close().catch((error) => this.#store.disk.failed(error));
+    }
+  }
+
+  #assertRoom(neededBytes: number): void {
+    const spare = this.#store.disk.spareBytes;
+    if (neededBytes <= spare) return;
+    throw new HearthError('disk_full', `${neededBytes} more bytes are needed, ${spare} can be used`);
+  }
+
+  #fail(object: ObjectEntry, error: unknown): void {
+    const named = error instanceof HearthError ? error : new HearthError('internal', String(error));
+    const attempts = (object.failure?.attempts ?? 0) + 1;
+    const bound = Math.min(LONGEST_RETRY_MS, this.#retryMs * 2 ** Math.min(attempts - 1, 20));
+    const asked = named instanceof OriginError ? (named.retryAfterMs ?? 0) : 0;
+    // Half of it at least: this wait is to spare the origin, not only to spread the boxes.
+    const waitMs = Math.max(asked, bound / 2 + (Math.random() * bound) / 2);
+    object.failure = {
+      code: named.code,
+      message: named.message,
+      attempts,
+      retryAtMs: this.#clock.monotonic() + waitMs,
+    };
+    this.#log.warn(
+      { sha256: object.sha256, code: named.code, reason: named.message, retryInS: Math.round(waitMs / 1000) },
+      'a download failed and will be tried again',
+    );
+    this.#store.changed(object);
+  }
+}

@@ -1,0 +1,136 @@
+import { isIP } from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { z } from 'zod';
+import { claimCodeSchema } from '#protocol/ids.ts';
+
+const port = (fallback: number) => z.coerce.number().int().min(0).max(65535).default(fallback);
+const ms = (min: number, max: number, fallback: number) =>
+  z.coerce.number().int().min(min).max(max).default(fallback);
+const httpUrl = z
+  .url({ protocol: /^https?$/, error: 'must be a URL such as http://192.168.1.5:7090' })
+  .max(300)
+  .transform((url) => url.replace(/\/+$/, ''));
+const folder = z
+  .string()
+  .min(1)
+  .transform((name) => path.resolve(name));
+
+/** Every option of the agent, from the environment. */
+const environmentSchema = z.object({
+  /** Identity, keys and the password's hash. Internal flash: written only when one of them changes. */
+  HEARTH_STATE_DIR: folder,
+  /** The folder that stands for the USB disk. */
+  HEARTH_DISK: folder,
+  HEARTH_BIND: z
+    .string()
+    .refine((address) => isIP(address) !== 0, 'must be an IP address')
+    .default('0.0.0.0'),
+  HEARTH_LAN_PORT: port(7070),
+  HEARTH_CONTENT_PORT: port(7090),
+  /** What clients are sent to; default: bind address (or the first one found) and content port. */
+  HEARTH_CONTENT_URL: httpUrl.optional(),
+  /** The fleet to pair with unless the household names another. */
+  HEARTH_FLEET_URL: httpUrl.optional(),
+  /** Pair with this by itself, if not paired. */
+  HEARTH_CLAIM_CODE: claimCodeSchema.optional(),
+  HEARTH_WEBUI_DIR: folder.default(path.resolve(import.meta.dirname, '..', 'dist', 'webui', 'box')),
+  HEARTH_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+  /** Until the fleet configures it. */
+  HEARTH_HEARTBEAT_MS: ms(100, 3_600_000, 30_000),
+  /** Least time between two batches of deliveries. */
+  HEARTH_DELIVERY_FLUSH_MS: ms(50, 3_600_000, 5_000),
+  /** Where deliveries wait to be settled: on the USB disk, or in the state directory (no disk writes at all). */
+  HEARTH_DELIVERIES: z.enum(['disk', 'state']).default('disk'),
+  /** First wait before a failed download is tried again; doubles up to an hour. */
+  HEARTH_RETRY_MS: ms(100, 3_600_000, 30_000),
+  /** How often the disk is looked at. */
+  HEARTH_DISK_PROBE_MS: ms(100, 60_000, 3_000),
+  /** Free space that is left to the disk's owner, bytes. */
+  HEARTH_DISK_FLOOR_BYTES: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(16 * 1024 * 1024),
+  /** Client connections served at once; more are closed at once. */
+  HEARTH_MAX_CONNECTIONS: z.coerce.number().int().min(1).max(100_000).default(1024),
+  /** How long running responses may take to end at SIGTERM. */
+  HEARTH_DRAIN_MS: ms(0, 600_000, 10_000),
+  /** Upper bound of the integrity self-check's reading, bytes per second. */
+  HEARTH_CHECK_BYTES_PER_SECOND: z.coerce.number().int().min(65_536).default(20_000_000),
+});
+
+export interface Options {
+  stateDir: string;
+  diskPath: string;
+  bind: string;
+  lanPort: number;
+  contentPort: number;
+  contentUrl: string | null;
+  fleetUrl: string | null;
+  claimCode: string | null;
+  webuiDir: string;
+  logLevel: string;
+  heartbeatMs: number;
+  deliveryFlushMs: number;
+  deliveriesOn: 'disk' | 'state';
+  retryMs: number;
+  diskProbeMs: number;
+  diskFloorBytes: number;
+  maxConnections: number;
+  drainMs: number;
+  checkBytesPerSecond: number;
+}
+
+/**
+ * Reads the options. An empty variable counts as absent.
+ * @returns the options, or one line for each fault, naming the variable
+ */
+export function readOptions(environment: NodeJS.ProcessEnv): { options: Options } | { faults: string[] } {
+  const given = Object.fromEntries(
+    Object.entries(environment).filter(([name, value]) => name.startsWith('HEARTH_') && value !== ''),
+  );
+  const checked = environmentSchema.safeParse(given);
+  if (!checked.success) {
+    return {
+      faults: checked.error.issues.map((issue) => {
+        const name = issue.path.join('.');
+        return given[name] === undefined ? `${name} must be set` : `${name}: ${issue.message}`;
+      }),
+    };
+  }
+  const env = checked.data;
+  return {
+    options: {
+      stateDir: env.HEARTH_STATE_DIR,
+      diskPath: env.HEARTH_DISK,
+      bind: env.HEARTH_BIND,
+      lanPort: env.HEARTH_LAN_PORT,
+      contentPort: env.HEARTH_CONTENT_PORT,
+      contentUrl: env.HEARTH_CONTENT_URL ?? null,
+      fleetUrl: env.HEARTH_FLEET_URL ?? null,
+      claimCode: env.HEARTH_CLAIM_CODE ?? null,
+      webuiDir: env.HEARTH_WEBUI_DIR,
+      logLevel: env.HEARTH_LOG_LEVEL,
+      heartbeatMs: env.HEARTH_HEARTBEAT_MS,
+      deliveryFlushMs: env.HEARTH_DELIVERY_FLUSH_MS,
+      deliveriesOn: env.HEARTH_DELIVERIES,
+      retryMs: env.HEARTH_RETRY_MS,
+      diskProbeMs: env.HEARTH_DISK_PROBE_MS,
+      diskFloorBytes: env.HEARTH_DISK_FLOOR_BYTES,
+      maxConnections: env.HEARTH_MAX_CONNECTIONS,
+      drainMs: env.HEARTH_DRAIN_MS,
+      checkBytesPerSecond: env.HEARTH_CHECK_BYTES_PER_SECOND,
+    },
+  };
+}
+
+/** A URL for what listens on `bind`: for a wildcard the first address that others can reach. */
+export function urlOf(bind: string, portNumber: number): string {
+  let host = bind;
+  if (bind === '0.0.0.0' || bind === '::') {
+    const addresses = Object.values(os.networkInterfaces()).flatMap((list) => list ?? []);
+    host = addresses.find((found) => found.family === 'IPv4' && !found.internal)?.address ?? '127.0.0.1';
+  }
+  return `http://${host.includes(':') ? `[${host}]` : host}:${portNumber}`;
+}

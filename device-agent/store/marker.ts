@@ -1,0 +1,49 @@
+import path from 'node:path';
+import { z } from 'zod';
+import { readTextIfAny, writeFileDurably } from '#agent/durable/durable-file.ts';
+import { timeSchema } from '#protocol/asset.ts';
+import { boxIdSchema } from '#protocol/ids.ts';
+
+const diskIdSchema = z.string().regex(/^disk-[0-9a-hjkmnp-tv-z]{16}$/);
+
+/** What makes a folder Hearth's disk, and whose. */
+export const markerSchema = z.object({
+  v: z.literal(1),
+  diskId: diskIdSchema,
+  boxId: boxIdSchema.nullable(),
+  createdAt: timeSchema,
+});
+export type Marker = z.infer<typeof markerSchema>;
+
+/** The marker in a file; null when there is none, 'damaged' when it is not one. */
+export async function readMarker(file: string): Promise<Marker | 'damaged' | null> {
+  const text = await readTextIfAny(file);
+  if (text === null) return null;
+  try {
+    return markerSchema.parse(JSON.parse(text));
+  } catch {
+    return 'damaged';
+  }
+}
+
+/** Which disk this box uses, kept where the disk is not. */
+export interface DiskMemory {
+  read(): Promise<string | null>;
+  write(diskId: string): Promise<void>;
+}
+
+const rememberedSchema = z.object({ v: z.literal(1), diskId: diskIdSchema });
+
+/** The memory in the state directory. */
+export function diskMemoryIn(stateDir: string): DiskMemory {
+  const file = path.join(stateDir, 'disk.json');
+  return {
+    async read() {
+      const text = await readTextIfAny(file);
+      return text === null ? null : rememberedSchema.parse(JSON.parse(text)).diskId;
+    },
+    async write(diskId) {
+      await writeFileDurably(file, JSON.stringify({ v: 1, diskId }));
+    },
+  };
+}
