@@ -1,0 +1,76 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { deliveryKeyFor, mintToken, sealKeyFor } from '#protocol/delivery-token.ts';
+import type { Asset, Site } from '#protocol/http-fleet.ts';
+import { TestSystem } from '#test/support/system.ts';
+import type { Figure } from './report.ts';
+
+export const KIB = 1024;
+export const MIB = 1024 * 1024;
+
+export interface BenchContext {
+  /** Measuring time of one run of one case, ms. */
+  measureMs: number;
+  /** Runs of each case; the median counts. */
+  rounds: number;
+  emit: (figure: Figure) => void;
+  progress: (line: string) => void;
+}
+
+export type Bench = (context: BenchContext) => Promise<void>;
+
+/** A fleet with one box that holds files of these sizes, as a household's would: assigned, fetched, verified. */
+export interface ServingBox {
+  system: TestSystem;
+  site: Site;
+  assets: Map<number, Asset>;
+  close(): Promise<void>;
+}
+
+export async function startServingBox(sizes: number[]): Promise<ServingBox> {
+  const system = await TestSystem.start({
+    boxes: 1,
+    fleetEnv: { HEARTH_LOG_LEVEL: 'warn' },
+    agentEnv: { HEARTH_LOG_LEVEL: 'info' },
+  });
+  try {
+    const site = await system.addSite();
+    for (const size of sizes) system.origin.write(pathOf(size), randomBytes(size));
+    const assets = await system.ingest(site, sizes.map(pathOf));
+    await system.assign(assets, system.boxes);
+    await system.untilHeld(assets, system.boxes);
+    const bySize = new Map(sizes.map((size, index) => [size, assets[index] as Asset]));
+    return { system, site, assets: bySize, close: () => system.close() };
+  } catch (error) {
+    console.error(system.logs());
+    await system.close();
+    throw error;
+  }
+}
+
+export function pathOf(sizeBytes: number): string {
+  return `/bench/${sizeBytes}.bin`;
+}
+
+/** Links as the router gives them, but with room for as many bytes as a bench takes. */
+export function signedPaths({ system, site }: ServingBox, path: string, count: number): string[] {
+  const secret = Buffer.from(
+    readFileSync(join(system.directory, 'keys', 'delivery-secret'), 'utf8').trim(),
+    'hex',
+  );
+  const boxId = system.box(0).id;
+  const scope = {
+    boxId,
+    siteId: site.id,
+    prefix: '/bench/',
+    maxBytes: 2 ** 47,
+    expiresAtMs: Date.now() + 3_600_000,
+  };
+  const deliveryKey = deliveryKeyFor(secret, boxId);
+  const sealKey = sealKeyFor(secret);
+  return Array.from(
+    { length: count },
+    () => `/c/${mintToken(scope, deliveryKey, sealKey)}/${site.id}${path}`,
+  );
+}

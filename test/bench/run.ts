@@ -1,0 +1,54 @@
+import { parseArgs } from 'node:util';
+import { assign } from './assign.ts';
+import type { Bench } from './bench.ts';
+import { describeMachine } from './measure.ts';
+import { memory } from './memory.ts';
+import type { Figure } from './report.ts';
+import { asJson, asTable } from './report.ts';
+import { router } from './router.ts';
+import { serve } from './serve.ts';
+
+/** `npm run bench [name...] [-- --json] [--seconds 1] [--rounds 3]`: not a test, nothing fails for being slow. */
+const BENCHES: Record<string, Bench> = { serve, router, memory, assign };
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: 'boolean', default: false },
+    /** Measuring time of one run of one case. */
+    seconds: { type: 'string', default: '1' },
+    rounds: { type: 'string', default: '3' },
+  },
+});
+const names = positionals.length > 0 ? positionals : Object.keys(BENCHES);
+const unknown = names.filter((name) => !Object.hasOwn(BENCHES, name));
+const seconds = Number(values.seconds);
+const rounds = Number(values.rounds);
+if (unknown.length > 0 || !(seconds > 0 && seconds <= 600) || !(Number.isInteger(rounds) && rounds > 0)) {
+  console.error(
+    `usage: npm run bench [${Object.keys(BENCHES).join('|')}]... [-- --json --seconds 1 --rounds 3]`,
+  );
+  process.exit(2);
+}
+
+const figures: Figure[] = [];
+const startedAt = Date.now();
+const context = {
+  measureMs: Math.round(seconds * 1000),
+  rounds,
+  emit: (figure: Figure) => {
+    figures.push(figure);
+    if (values.json) console.log(asJson(figure));
+  },
+  progress: (line: string) => console.error(`[${((Date.now() - startedAt) / 1000).toFixed(0)} s] ${line}`),
+};
+if (!values.json) console.log(`${describeMachine()}\n`);
+else console.error(describeMachine());
+for (const name of names) await BENCHES[name]?.(context);
+if (!values.json) {
+  console.log(asTable(figures));
+  console.log(
+    '\nx nginx-...: ours beside nginx in the same run, above 1 ours is better (for CPU s/GB: bytes per CPU second).',
+  );
+}
+process.exit(0);
