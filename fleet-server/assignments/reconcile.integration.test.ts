@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { applyIndex, applyReports } from '#fleet/broker/reported-state.ts';
+import { bodyOf, complete, due, makeDue, markSent, RESEND_MS } from '#fleet/commands/outbox.ts';
+import {
+  addAsset,
+  addBox,
+  addSite,
+  type FleetDatabase,
+  fleetDatabase,
+} from '#fleet/testing/fleet-database.ts';
+import { isHearthError } from '#protocol/errors.ts';
+import type { AssetReport, Heartbeat } from '#protocol/messages.ts';
+import { assign, expirePlacements, listAssignments, listPlacements, purge, unassign } from './assignments.ts';
+import { reconcileBox, unsettledBoxes } from './reconcile.ts';
+
+let own: FleetDatabase;
+let siteId: string;
+before(async () => {
+  own = await fleetDatabase();
+  ({ siteId } = await addSite(own.db));
+});
+after(() => own?.close());
+
+const reply = (commandId: string) => ({
+  v: 1 as const,
+  at: new Date().toISOString(),
+  commandId,
+  outcome: { ok: true as const, result: null },
+});
+const report = (asset: { assetId: string; sha256: string }, state: AssetReport['state']): AssetReport => ({
+  ...asset,
+  state,
+  bytesDone: 0,
+  reason: null,
+});
+const types = async (boxId: string) => (await due(own.db, boxId)).map((row) => row.type);
+
+test('assign, send, hold, unassign, delete, forget', async () => {
+  const boxId = await addBox(own.db);
+  const asset = await addAsset(own.db, siteId, '/life');
+  const [id] = await assign(own.db, {
+    assets: { assetIds: [asset.assetId] },
+    boxes: { boxIds: [boxId] },
+    ttlMs: null,
+  });
+  assert.ok(id);
+  assert.equal(await reconcileBox(own.db, boxId), 1);
+  assert.equal(await reconcileBox(own.db, boxId), 0);
+  const [command] = await due(own.db, boxId);
+  assert.ok(command);
+  const body = await bodyOf(own.db, command);
+  assert.ok(body?.type === 'cache');
+  assert.equal(body.asset.sha256, asset.sha256);
+  assert.equal(body.asset.originUrl, 'http://origin.test/life');
+
+  await markSent(own.db, [command.id]);
+  assert.deepEqual(await types(boxId), []);
+  assert.equal((await due(own.db, boxId, new Date(Date.now() + RESEND_MS + 1))).length, 1);
+  await makeDue(own.db, boxId);
+  assert.deepEqual(await types(boxId), ['cache']);
+  assert.equal((await complete(own.db, boxId, reply(command.id)))?.id, command.id);
+  assert.equal(await complete(own.db, boxId, reply(command.id)), null);
+
+  await applyReports(own.db, boxId, [report(asset, 'held')]);
+  assert.equal((await listAssignments(own.db, { ids: [id], limit: 1 })).items[0]?.converged, true);
+  assert.equal(await reconcileBox(own.db, boxId), 0);
+  assert.ok(!(await unsettledBoxes(own.db)).includes(boxId));
+
+  assert.equal(await unassign(own.db, { assetIds: [asset.assetId] }), 1);
+  assert.equal(await unassign(own.db, { assetIds: [asset.assetId] }), 0);
+  await reconcileBox(own.db, boxId);
+  assert.deepEqual(await types(boxId), ['delete']);
+  await applyReports(own.db, boxId, [report(asset, 'deleted')]);
+  await reconcileBox(own.db, boxId);
+  assert.deepEqual(await listPlacements(own.db, { boxId }), []);
+});
+
+test('reconcilers at the same moment send one command', async () => {
+  const boxId = await addBox(own.db);
+  const asset = await addAsset(own.db, siteId, '/race');
+  await assign(own.db, { assets: { assetIds: [asset.assetId] }, boxes: { boxIds: [boxId] }, ttlMs: null });
+  const steps = await Promise.all(Array.from({ length: 5 }, () => reconcileBox(own.db, boxId)));
+  assert.equal(
+    steps.reduce((sum, one) => sum + one, 0),
+    1,
+  );
+  assert.deepEqual(await types(boxId), ['cache']);
+});
+
+test('a reply of another box ends nothing', async () => {
+  const boxId = await addBox(own.db);
+  const asset = await addAsset(own.db, siteId, '/theft');
+  await assign(own.db, { assets: { assetIds: [asset.assetId] }, boxes: { boxIds: [boxId] }, ttlMs: null });
+  await reconcileBox(own.db, boxId);
+  const [command] = await due(own.db, boxId);
+  assert.equal(await complete(own.db, await addBox(own.db), reply(command?.id ?? '')), null);
+  assert.deepEqual(await types(boxId), ['cache']);
+});
+
+test('the index is the truth: what is missing is sent again, what is too much is named', async () => {
+  const boxId = await addBox(own.db);
+  const asset = await addAsset(own.db, siteId, '/index');
+  const stray = await addAsset(own.db, siteId, '/stray');
+  await assign(own.db, { assets: { assetIds: [asset.assetId] }, boxes: { boxIds: [boxId] }, ttlMs: null });
+  await applyReports(own.db, boxId, [report(asset, 'held')]);
+  const strays = await applyIndex(own.db, boxId, [report(stray, 'held')]);
+  assert.deepEqual(
+    strays.map((entry) => entry.assetId),
+    [stray.assetId],
+  );
+  assert.equal((await listPlacements(own.db, { boxId }))[0]?.reported, 'deleted');
+  await reconcileBox(own.db, boxId);
+  assert.deepEqual(await types(boxId), ['cache']);
+});
+
+test('a new reading is sent to boxes that hold the old bytes', async () => {
+  const boxId = await addBox(own.db);
+  const asset = await addAsset(own.db, siteId, '/changed');
+  await assign(own.db, { assets: { assetIds: [asset.assetId] }, boxes: { boxIds: [boxId] }, ttlMs: null });
+  await applyReports(own.db, boxId, [report(asset, 'held')]);
+  await own.query('UPDATE assets SET sha256 = $1 WHERE id = $2', ['e'.repeat(64), asset.assetId]);
+  assert.ok((await unsettledBoxes(own.db)).includes(boxId));
+  await reconcileBox(own.db, boxId);
+  const [command] = await due(own.db, boxId);
+  const body = command && (await bodyOf(own.db, command));
+  assert.equal(body?.type === 'cache' && body.asset.sha256, 'e'.repeat(64));
+});
+
+test('a TTL expires; renewing it is told to the box', async () => {
+  const boxId = await addBox(own.db);
+  const asset = await addAsset(own.db, siteId, '/ttl');
+  const request = { assets: { assetIds: [asset.assetId] }, boxes: { boxIds: [boxId] } };
+  await assign(own.db, { ...request, ttlMs: 60_000 });
+  await applyReports(own.db, boxId, [report(asset, 'held')]);
+  await assign(own.db, { ...request, ttlMs: 120_000 });
+  const [command] = await due(own.db, boxId);
+  const body = command && (await bodyOf(own.db, command));
+  assert.ok(body?.type === 'cache' && body.ttlMs !== null && body.ttlMs > 60_000);
+  assert.equal(await expirePlacements(own.db, new Date(Date.now() + 60_001)), 0);
+  assert.equal(await expirePlacements(own.db, new Date(Date.now() + 120_001)), 1);
+  assert.equal((await listPlacements(own.db, { boxId }))[0]?.desired, 'absent');
+  assert.equal(
+    (await listAssignments(own.db, { open: true, limit: 200 })).items.some(
+      (one) => one.assetId === asset.assetId,
+    ),
+    false,
+  );
+});
+
+test('a purge takes an asset off every box and out of the catalogue', async () => {
+  const boxId = await addBox(own.db);
+  const asset = await addAsset(own.db, siteId, '/purge/1');
+  await assign(own.db, { assets: { siteId, prefix: '/purge/' }, boxes: { boxIds: [boxId] }, ttlMs: null });
+  assert.equal(await purge(own.db, { siteId, prefix: '/purge/' }), 1);
+  assert.equal((await listPlacements(own.db, { boxId }))[0]?.desired, 'absent');
+  await assert.rejects(
+    assign(own.db, { assets: { assetIds: [asset.assetId] }, boxes: { boxIds: [boxId] }, ttlMs: null }),
+    (error) => isHearthError(error, 'conflict'),
+  );
+});
+
+test('boxes are chosen by count among those online with room; too few is said', async () => {
+  await own.query('UPDATE boxes SET online = false');
+  const heartbeat = (freeBytes: number, state: 'ok' | 'full' = 'ok'): Heartbeat => ({
+    v: 1,
+    at: new Date().toISOString(),
+    bootId: '00000000-0000-4000-8000-000000000000',
+    uptimeMs: 1,
+    contentUrl: 'http://box.test',
+    serving: { connections: 0, bytesPerSecond: 0, bytesTotal: 0 },
+    store: { state, totalBytes: 1e9, freeBytes, usedBytes: 0, objects: 0 },
+    rssBytes: 0,
+    load: 0,
+    refusedMessages: 0,
+  });
+  const small = await addBox(own.db, { online: true, heartbeat: heartbeat(5_000) });
+  const large = await addBox(own.db, { online: true, heartbeat: heartbeat(50_000) });
+  await addBox(own.db, { online: true, heartbeat: heartbeat(90_000, 'full') });
+  await addBox(own.db, { online: false, heartbeat: heartbeat(90_000) });
+  await addBox(own.db, { online: true, heartbeat: heartbeat(90_000), revokedAt: new Date() });
+  const a = await addAsset(own.db, siteId, '/count/a', 4000);
+  await assign(own.db, { assets: { assetIds: [a.assetId] }, boxes: { count: 1 }, ttlMs: null });
+  assert.equal((await listPlacements(own.db, { boxId: large })).length, 1);
+  await addAsset(own.db, siteId, '/count/b', 4000);
+  const both = { assets: { siteId, prefix: '/count/' }, boxes: { count: 2 }, ttlMs: null };
+  await assert.rejects(assign(own.db, both), /2 boxes are asked for; 1 are online/);
+  await own.query(
+    "UPDATE boxes SET heartbeat = jsonb_set(heartbeat, '{store,freeBytes}', '10000') WHERE id = $1",
+    [small],
+  );
+  await assign(own.db, both);
+  assert.equal((await listPlacements(own.db, { boxId: small })).length, 2);
+});
