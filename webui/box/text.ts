@@ -1,0 +1,8 @@
+import { translator } from '../shared/i18n.ts';
+import { sharedEn } from '../shared/messages/en.ts';
+import { sharedZh } from '../shared/messages/zh.ts';
+import { boxEn } from './messages/en.ts';
+import { boxZh } from './messages/zh.ts';
+
+/** Every text of the LAN dashboard. */
+export const t = translator({ ...sharedEn, ...boxEn }, { ...sharedZh, ...boxZh });

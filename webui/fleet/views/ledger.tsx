@@ -1,0 +1,143 @@
+import { useState } from 'preact/hooks';
+import type { Account, Transfer } from '#protocol/http-fleet.ts';
+import { Badge, Button, Card, Empty, Loaded } from '../../shared/components/basics.tsx';
+import { formatCredits, formatDateTime } from '../../shared/format.ts';
+import { usePages } from '../../shared/query.ts';
+import { href, navigate, route } from '../../shared/router.ts';
+import { api } from '../state.ts';
+import { hasText, t } from '../text.ts';
+import { Head, LIST_INTERVAL_MS } from './parts.tsx';
+
+export function Ledger() {
+  const accountId = route.value.query.get('account');
+  const [accountPages, setAccountPages] = useState(1);
+  const accounts = usePages<Account>(api, '/ledger/accounts', LIST_INTERVAL_MS, accountPages);
+  const chosen = accounts.data?.items.find((account) => account.id === accountId);
+  return (
+    <>
+      <Head title={t('nav.ledger')} lead={t('ledger.lead')} />
+      <Loaded query={accounts} heights={[260]}>
+        {({ items, next }) => (
+          <Card title={t('ledger.accounts')}>
+            {items.length === 0 ? (
+              <Empty title={t('ledger.none.title')} text={t('ledger.none.text')} />
+            ) : (
+              <Accounts items={items} />
+            )}
+            {next === null ? null : (
+              <div class="actions">
+                <Button onClick={() => setAccountPages(accountPages + 1)}>{t('common.more')}</Button>
+              </div>
+            )}
+          </Card>
+        )}
+      </Loaded>
+      <Transfers key={accountId ?? ''} accountId={accountId} name={chosen?.name ?? accountId ?? ''} />
+    </>
+  );
+}
+
+function Accounts({ items }: { items: Account[] }) {
+  const most = Math.max(...items.map((account) => Math.abs(Number(BigInt(account.balance)))), 1);
+  return (
+    <table class="table">
+      <thead>
+        <tr>
+          <th scope="col">{t('ledger.account')}</th>
+          <th scope="col">{t('table.state')}</th>
+          <th scope="col" class="right">
+            {t('ledger.balance')}
+          </th>
+        </tr>
+      </thead>
+      <tbody>
+        {items.map((account) => (
+          <tr key={account.id}>
+            <td class="lead break">
+              <button
+                type="button"
+                class="link-button"
+                aria-label={t('ledger.showTransfers', { name: account.name })}
+                onClick={() => navigate(`${href('ledger')}?account=${encodeURIComponent(account.id)}`)}
+              >
+                {account.name}
+              </button>
+            </td>
+            <td data-label={t('table.state')}>
+              <Badge>{t(`ledger.kind.${account.kind}`)}</Badge>
+            </td>
+            <td class="right wide" data-label={t('ledger.balance')}>
+              <strong>{formatCredits(account.balance)}</strong>
+              <Balance balance={account.balance} most={most} />
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+/** Owed to the left, earned to the right, on one scale for all accounts. */
+function Balance({ balance, most }: { balance: string; most: number }) {
+  const value = Number(BigInt(balance));
+  const width = `${(100 * Math.abs(value)) / most}%`;
+  return (
+    <div class="balance" aria-hidden="true">
+      <span>{value < 0 ? <i style={{ width }} /> : null}</span>
+      <span>{value > 0 ? <i style={{ width }} /> : null}</span>
+    </div>
+  );
+}
+
+function Transfers({ accountId, name }: { accountId: string | null; name: string }) {
+  const [pages, setPages] = useState(1);
+  const path =
+    accountId === null ? '/ledger/transfers' : `/ledger/transfers?accountId=${encodeURIComponent(accountId)}`;
+  const transfers = usePages<Transfer>(api, path, LIST_INTERVAL_MS, pages);
+  return (
+    <Loaded query={transfers} heights={[320]}>
+      {({ items, next }) => (
+        <Card
+          title={accountId === null ? t('ledger.transfers') : t('ledger.transfersOf', { name })}
+          aside={accountId === null ? null : <a href={href('ledger')}>{t('ledger.allTransfers')}</a>}
+        >
+          {items.length === 0 ? <p class="soft">{t('ledger.transfers.none')}</p> : null}
+          <ul>
+            {items.map((transfer) => (
+              <li key={transfer.id} class="transfer">
+                <div class="card-head">
+                  <span class="strong">{kindText(transfer.kind)}</span>
+                  <time class="soft small" dateTime={transfer.createdAt}>
+                    {formatDateTime(transfer.createdAt)}
+                  </time>
+                </div>
+                {transfer.memo ? <p class="soft small break">{transfer.memo}</p> : null}
+                <ul class="entries">
+                  {transfer.entries.map((entry) => (
+                    <li key={entry.accountId}>
+                      <span class="break">{entry.accountName}</span>
+                      <span class={BigInt(entry.amount) > 0n ? 'strong' : 'soft'}>
+                        {BigInt(entry.amount) > 0n ? '+' : ''}
+                        {formatCredits(entry.amount)}
+                      </span>
+                    </li>
+                  ))}
+                </ul>
+              </li>
+            ))}
+          </ul>
+          {next === null ? null : (
+            <div class="actions">
+              <Button onClick={() => setPages(pages + 1)}>{t('common.more')}</Button>
+            </div>
+          )}
+        </Card>
+      )}
+    </Loaded>
+  );
+}
+
+function kindText(kind: string): string {
+  const key = `ledger.kind.${kind}`;
+  return hasText(key) ? t(key as 'ledger.kind.settlement') : kind;
+}

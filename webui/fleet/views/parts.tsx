@@ -1,0 +1,124 @@
+import type { ComponentChildren } from 'preact';
+import type { Asset, Box, Placement } from '#protocol/http-fleet.ts';
+import type { DiskState } from '#protocol/messages.ts';
+import { Badge, Button, type Tone, toast } from '../../shared/components/basics.tsx';
+import { explainReason } from '../../shared/errors.ts';
+import { hasText, t } from '../text.ts';
+
+/** The top of a page: its name, one sentence, what one can do here. */
+export function Head(props: {
+  title: string;
+  lead?: string;
+  back?: { href: string; text: string };
+  children?: ComponentChildren;
+}) {
+  return (
+    <div class="head">
+      <div class="page-head">
+        {props.back ? (
+          <a class="back" href={props.back.href}>
+            ← {props.back.text}
+          </a>
+        ) : null}
+        <h1 tabIndex={-1}>{props.title}</h1>
+        {props.lead ? <p>{props.lead}</p> : null}
+      </div>
+      {props.children ? <div class="actions">{props.children}</div> : null}
+    </div>
+  );
+}
+
+/** A link that looks like a button. */
+export function LinkButton(props: { href: string; kind?: string; children: ComponentChildren }) {
+  return (
+    <a class={`button ${props.kind ?? ''}`} href={props.href}>
+      {props.children}
+    </a>
+  );
+}
+
+const BOX_TONES: Record<Box['state'], Tone> = { online: 'good', offline: 'bad', never_seen: 'plain' };
+
+export function BoxState({ box }: { box: Pick<Box, 'state'> }) {
+  return <Badge tone={BOX_TONES[box.state]}>{t(`box.state.${box.state}`)}</Badge>;
+}
+
+/** Why the router leaves a box out, in words; null when it does not. */
+export function routeText(box: Pick<Box, 'routable' | 'notRoutableReason'>): string | null {
+  if (box.routable || box.notRoutableReason === null) return null;
+  const key = `box.why.${box.notRoutableReason}`;
+  return hasText(key) ? t(key as 'box.why.offline') : box.notRoutableReason;
+}
+
+const DISK_TONES: Record<DiskState, Tone> = {
+  ok: 'good',
+  slow: 'warn',
+  full: 'warn',
+  absent: 'bad',
+  foreign: 'bad',
+  read_only: 'bad',
+  failing: 'bad',
+};
+
+export function DiskBadge({ state }: { state: DiskState }) {
+  return <Badge tone={DISK_TONES[state]}>{t(`disk.${state}`)}</Badge>;
+}
+
+const ASSET_TONES: Record<Asset['state'], Tone> = {
+  queued: 'plain',
+  reading: 'live',
+  ready: 'good',
+  failed: 'bad',
+  purged: 'plain',
+};
+
+export function AssetState({ asset }: { asset: Pick<Asset, 'state'> }) {
+  return <Badge tone={ASSET_TONES[asset.state]}>{t(`asset.state.${asset.state}`)}</Badge>;
+}
+
+export function PlacementState({ placement }: { placement: Placement }) {
+  if (placement.desired === 'absent') return <Badge>{t('placement.leaving')}</Badge>;
+  const reported = placement.reported;
+  if (reported === null) return <Badge>{t('placement.asked')}</Badge>;
+  const tone: Tone =
+    reported === 'held'
+      ? 'good'
+      : reported === 'downloading'
+        ? 'live'
+        : reported === 'failed'
+          ? 'bad'
+          : 'plain';
+  return <Badge tone={tone}>{t(`asset.${reported}`)}</Badge>;
+}
+
+/** A `{code, message}` from a box or from ingest, in words. */
+export function Reason({ reason }: { reason: { code: string; message: string } | null }) {
+  if (reason === null) return null;
+  const told = explainReason(reason.code, reason.message);
+  return (
+    <span class="why small break">
+      {told.title} {told.detail ? <span class="soft">{told.detail}</span> : null}
+    </span>
+  );
+}
+
+/** Puts text on the clipboard; where the browser forbids it (plain http), the text can be marked by hand. */
+export function CopyButton({ text }: { text: string }) {
+  if (!('clipboard' in navigator)) return null;
+  return (
+    <Button
+      compact
+      onClick={() => {
+        navigator.clipboard.writeText(text).then(
+          () => toast(t('common.copied')),
+          () => {},
+        );
+      }}
+    >
+      {t('common.copy')}
+    </Button>
+  );
+}
+
+/** Lists are read so often while they are on screen, milliseconds. */
+export const LIST_INTERVAL_MS = 3000;
