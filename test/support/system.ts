@@ -259,8 +259,8 @@ export class TestSystem {
   /** What every program of the system said last. */
   logs(): string {
     const parts = [
-      `fleet-server:\n${this.fleetLog}${this.fleet?.lastLines() ?? ''}`,
-      ...this.boxes.map((box) => `${box.label} (${box.id}):\n${box.log()}`),
+      `fleet-server:\n${tail(`${this.fleetLog}${this.fleet?.lastLines() ?? ''}`)}`,
+      ...this.boxes.map((box) => `${box.label} (${box.id}):\n${tail(box.log())}`),
     ];
     return parts.map((part) => `----- ${part}`).join('\n');
   }
@@ -277,6 +277,10 @@ export class TestSystem {
     this.fleetLog = `${this.fleetLog}${this.fleet?.lastLines() ?? ''}\n-- ended --\n`.slice(-20_000);
     this.fleet = null;
   }
+}
+
+function tail(log: string): string {
+  return log.trimEnd().split('\n').slice(-40).join('\n');
 }
 
 function isIngested(asset: Asset): boolean {
