@@ -1,8 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { deliveryKeyFor, mintToken, sealKeyFor } from '#protocol/delivery-token.ts';
 import type { Asset, Site } from '#protocol/http-fleet.ts';
+import { mintFor } from '#test/support/minting.ts';
 import { TestSystem } from '#test/support/system.ts';
 import type { Figure } from './report.ts';
 
@@ -55,22 +53,8 @@ export function pathOf(sizeBytes: number): string {
 
 /** Links as the router gives them, but with room for as many bytes as a bench takes. */
 export function signedPaths({ system, site }: ServingBox, path: string, count: number): string[] {
-  const secret = Buffer.from(
-    readFileSync(join(system.directory, 'keys', 'delivery-secret'), 'utf8').trim(),
-    'hex',
-  );
   const boxId = system.box(0).id;
-  const scope = {
-    boxId,
-    siteId: site.id,
-    prefix: '/bench/',
-    maxBytes: 2 ** 47,
-    expiresAtMs: Date.now() + 3_600_000,
-  };
-  const deliveryKey = deliveryKeyFor(secret, boxId);
-  const sealKey = sealKeyFor(secret);
-  return Array.from(
-    { length: count },
-    () => `/c/${mintToken(scope, deliveryKey, sealKey)}/${site.id}${path}`,
-  );
+  const expiresAtMs = Date.now() + 3_600_000;
+  const scope = { boxId, siteId: site.id, prefix: '/bench/', maxBytes: 2 ** 47, expiresAtMs };
+  return Array.from({ length: count }, () => `/c/${mintFor(system, scope)}/${site.id}${path}`);
 }
