@@ -93,8 +93,8 @@ class Load {
       const lines = bytes.toString('latin1', 0, end);
       const status = Number(lines.slice(9, 12));
       const length = Number(/\r\ncontent-length: *(\d+)/i.exec(lines)?.[1] ?? 0);
-      if (/\r\ntransfer-encoding:/i.test(lines)) fail('a chunked response');
-      else if (status !== expectStatus) fail(`status ${status}: ${lines.slice(0, 300)}`);
+      if (status !== expectStatus) fail(`status ${status}: ${lines.slice(0, 300)}`);
+      else if (/\r\ntransfer-encoding:/i.test(lines)) fail('a chunked response');
       else if (expectBytes !== null && length !== expectBytes) fail(`${length} bytes promised`);
       if (failed) return;
       closing = /\r\nconnection: *close/i.test(lines);
