@@ -22,6 +22,8 @@ export interface DiskOptions {
 type Finding = { state: DiskState; problem: string | null };
 export type DiskListener = (state: DiskState, before: DiskState) => void;
 
+/** Room for counts and manifests, bytes. */
+const SMALL_FILES_BYTES = 1024 * 1024;
 /** A look that takes longer than this says the disk is slow, ms. */
 const SLOW_MS = 5_000;
 
@@ -70,6 +72,11 @@ export class Disk {
   /** True when new bytes may be written; a full disk still takes deletions, and small files at its own risk. */
   get writable(): boolean {
     return this.state === 'ok' || this.state === 'slow';
+  }
+
+  /** True when small files (counts, manifests) can be written: a disk full up to the floor still takes them. */
+  get takesSmallFiles(): boolean {
+    return this.writable || (this.state === 'full' && this.#usage.freeBytes > SMALL_FILES_BYTES);
   }
 
   onChange(listener: DiskListener): void {

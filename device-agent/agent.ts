@@ -1,0 +1,374 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { HearthError, messageOf } from '#protocol/errors.ts';
+import type { BoxStatus } from '#protocol/http-box.ts';
+import { Account } from './account/account.ts';
+import { ActivityLog } from './activity/activity.ts';
+import { Commands } from './commands/commands.ts';
+import { DiskWatch } from './disk-watch.ts';
+import { DOWNLOAD_DEFAULTS } from './fetch/download.ts';
+import { Downloads } from './fetch/downloads.ts';
+import { ORIGIN_DEFAULTS, OriginClient } from './fetch/origin.ts';
+import type { FleetSettings, Identity } from './identity/identity.ts';
+import { StateDirectory } from './identity/identity.ts';
+import { Pairing } from './identity/pairing.ts';
+import { LanServer } from './lan/lan-server.ts';
+import { LoginLimit } from './lan/login-limit.ts';
+import { Password } from './lan/password.ts';
+import { Sessions } from './lan/sessions.ts';
+import { StaticFiles } from './lan/static-files.ts';
+import { FleetSession } from './link/fleet-session.ts';
+import { LINK_BACKOFF } from './link/link.ts';
+import type { Options } from './options.ts';
+import { urlOf } from './options.ts';
+import { Executor } from './plan/executor.ts';
+import { CONTENT_LIMITS, ContentServer } from './serve/content-server.ts';
+import { ServingMeter } from './serve/meter.ts';
+import { TokenGate } from './serve/token-gate.ts';
+import { contentOf, statusOf } from './status.ts';
+import { Disk } from './store/disk.ts';
+import { IntegrityCheck } from './store/integrity.ts';
+import { diskMemoryIn } from './store/marker.ts';
+import { Store } from './store/store.ts';
+import { StoreNews } from './store-news.ts';
+import { Clock } from './time/clock.ts';
+
+const DOWNLOADS_AT_ONCE = 2;
+const MOST_BATCHES = 1_000;
+const KEEPALIVE_S = 30;
+/** How long the last batches may take to be settled at the end, ms. */
+const LAST_WORDS_MS = 2_000;
+
+/** The whole box: makes every part, joins them, and takes them apart again in the right order. */
+export class Agent {
+  readonly #options: Options;
+  readonly #log: Logger;
+  readonly #clock = new Clock();
+  readonly #bootId = randomUUID();
+  readonly #state: StateDirectory;
+  readonly #activity = new ActivityLog(() => this.#clock.stamp());
+  readonly #meter = new ServingMeter(this.#clock);
+  readonly #tokens = new TokenGate();
+  readonly #disk: Disk;
+  readonly #store: Store;
+  readonly #origin = new OriginClient(ORIGIN_DEFAULTS);
+  readonly #downloads: Downloads;
+  readonly #executor: Executor;
+  readonly #integrity: IntegrityCheck;
+  readonly #account: Account;
+  readonly #content: ContentServer;
+  readonly #commands: Commands;
+  readonly #pairing: Pairing;
+  readonly #password: Password;
+  readonly #lan: LanServer;
+  readonly #watch: DiskWatch;
+  #identity: Identity | null = null;
+  #settings: FleetSettings | null = null;
+  #session: FleetSession | null = null;
+  #link: BoxStatus['link'];
+  #contentUrl = '';
+
+  /** Reads the state directory, looks at the disk, listens. @throws HearthError when the state is damaged */
+  static async start(options: Options, log: Logger): Promise<Agent> {
+    const state = new StateDirectory(options.stateDir);
+    await state.open();
+    const agent = new Agent(options, state, log, await state.readIdentity());
+    await agent.#start();
+    return agent;
+  }
+
+  private constructor(options: Options, state: StateDirectory, log: Logger, identity: Identity | null) {
+    const clock = this.#clock;
+    const stamp = () => clock.stamp();
+    this.#options = options;
+    this.#state = state;
+    this.#log = log;
+    this.#identity = identity;
+    this.#link = this.#linkOf(identity ? 'connecting' : 'unpaired', null);
+    this.#disk = new Disk({
+      path: options.diskPath,
+      memory: diskMemoryIn(options.stateDir),
+      boxId: identity?.boxId ?? null,
+      floorBytes: options.diskFloorBytes,
+      probeMs: options.diskProbeMs,
+      stamp,
+      log,
+    });
+    this.#store = new Store(this.#disk, log);
+    this.#downloads = new Downloads({
+      store: this.#store,
+      origin: this.#origin,
+      options: DOWNLOAD_DEFAULTS,
+      clock,
+      log,
+      slots: DOWNLOADS_AT_ONCE,
+      retryMs: options.retryMs,
+      onEnd: () => this.#executor.wake(),
+    });
+    this.#executor = new Executor({ store: this.#store, downloads: this.#downloads, clock, log });
+    this.#integrity = new IntegrityCheck({
+      store: this.#store,
+      clock,
+      log,
+      options: {
+        bytesPerSecond: options.checkBytesPerSecond,
+        busy: () => this.#meter.responses > 0,
+        onProgress: (found, finished) => this.#integrityProgress(found, finished),
+      },
+    });
+    this.#account = new Account({
+      flushMs: options.deliveryFlushMs,
+      maxBatches: MOST_BATCHES,
+      stamp,
+      log,
+      onReady: () => this.#session?.pumpDeliveries(),
+      onTrouble: (error) =>
+        log.warn(
+          { reason: messageOf(this.#disk.failed(error)) },
+          'deliveries could not be written to the disk',
+        ),
+    });
+    this.#content = new ContentServer({
+      store: this.#store,
+      tokens: this.#tokens,
+      meter: this.#meter,
+      clock,
+      log,
+      limits: { ...CONTENT_LIMITS, maxConnections: options.maxConnections },
+      boxId: () => this.#identity?.boxId ?? null,
+      routerUrl: () => this.#settings?.routerUrl ?? null,
+      onDelivered: ({ token, siteId, prefix }, assetId, bytes, requests) =>
+        this.#account.record({ token, siteId, prefix, assetId, bytes, requests }),
+      onReadFailed: (sha256, error) => {
+        log.warn({ sha256, reason: messageOf(this.#disk.failed(error)) }, 'an object could not be read');
+        this.#integrity.recheck(sha256);
+      },
+    });
+    this.#commands = new Commands({
+      store: this.#store,
+      clock,
+      configure: (settings) => this.#configure(settings),
+      sendHardware: () => this.#session?.sendHardware(),
+      sendIndex: () => this.#session?.sendIndex(),
+      report: (reports) => {
+        for (const report of reports) this.#session?.report(report);
+      },
+      replan: () => this.#executor.wake(),
+    });
+    this.#pairing = new Pairing({
+      state,
+      stamp,
+      backoff: LINK_BACKOFF,
+      log,
+      onPaired: (paired) => this.#paired(paired),
+    });
+    this.#password = new Password(options.stateDir);
+    this.#lan = this.#makeLan();
+    new StoreNews(this.#store, this.#activity, {
+      report: (report) => this.#session?.report(report),
+      replan: () => this.#executor.wake(),
+    });
+    this.#watch = new DiskWatch({
+      store: this.#store,
+      downloads: this.#downloads,
+      content: this.#content,
+      integrity: this.#integrity,
+      account: options.deliveriesOn === 'disk' ? this.#account : null,
+      activity: this.#activity,
+      log,
+      replan: () => this.#executor.wake(),
+      sendIndex: () => this.#session?.sendIndex(),
+    });
+  }
+
+  /** Where the dashboard and the content are. */
+  urls = { lanUrl: '', contentUrl: '' };
+
+  async #start(): Promise<void> {
+    const { bind, contentPort, lanPort, contentUrl, stateDir, deliveriesOn } = this.#options;
+    await this.#password.open();
+    this.#activity.add('started');
+    const settings = await this.#state.readSettings();
+    if (settings && settings.boxId === this.#identity?.boxId) this.#useSettings(settings);
+    if (deliveriesOn === 'state') {
+      const folder = path.join(stateDir, 'deliveries');
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+      await this.#account.useFolder(folder);
+    }
+    await this.#disk.start();
+    await this.#watch.settled();
+    const listening = await this.#content.listen(contentPort, bind);
+    this.#contentUrl = contentUrl ?? urlOf(bind, listening);
+    const lanUrl = urlOf(bind, await this.#lan.listen(lanPort, bind));
+    this.urls = { lanUrl, contentUrl: this.#contentUrl };
+    if (this.#identity) this.#openSession(this.#identity);
+    else await this.#pairByItself();
+  }
+
+  /** Drains, settles what can be settled, and closes everything. */
+  async close(): Promise<void> {
+    await this.#pairing.close();
+    await this.#session?.retire();
+    await this.#content.drain(this.#options.drainMs);
+    await this.#executor.close();
+    await this.#downloads.stopAll();
+    await this.#integrity.close();
+    await this.#account.roll();
+    const deadline = performance.now() + LAST_WORDS_MS;
+    while (this.#session?.online && this.#account.unsettled > 0 && performance.now() < deadline)
+      await sleep(50);
+    await this.#session?.close();
+    await this.#account.close();
+    await this.#store.close();
+    await this.#disk.close();
+    this.#origin.close();
+    await this.#lan.close();
+  }
+
+  async #pairByItself(): Promise<void> {
+    const { claimCode, fleetUrl } = this.#options;
+    const begun = await this.#state.readPending();
+    if (begun) return this.#pairing.keepTrying(begun.fleetUrl, begun.claimCode);
+    if (!claimCode) return;
+    if (fleetUrl) this.#pairing.keepTrying(fleetUrl, claimCode);
+    else this.#log.warn('HEARTH_CLAIM_CODE is set but HEARTH_FLEET_URL is not: the box stays unpaired');
+  }
+
+  async #pair(claimCode: string, given: string | null): Promise<void> {
+    if (this.#session?.online) {
+      throw new HearthError('conflict', 'This box is paired and online: have the fleet remove it first.');
+    }
+    const fleetUrl = given ?? this.#options.fleetUrl;
+    if (!fleetUrl) throw new HearthError('bad_request', 'Say which fleet: its address is not known here.');
+    await this.#pairing.pair(fleetUrl, claimCode);
+  }
+
+  async #paired(identity: Identity): Promise<void> {
+    await this.#session?.close();
+    this.#identity = identity;
+    this.#settings = null;
+    this.#tokens.configure(null, null);
+    this.#activity.add('paired', { boxId: identity.boxId });
+    await this.#disk.belongTo(identity.boxId);
+    this.#openSession(identity);
+  }
+
+  #openSession(identity: Identity): void {
+    this.#session = new FleetSession({
+      identity,
+      bootId: this.#bootId,
+      backoff: LINK_BACKOFF,
+      keepaliveS: KEEPALIVE_S,
+      heartbeatMs: this.#settings?.heartbeatIntervalMs ?? this.#options.heartbeatMs,
+      store: this.#store,
+      account: this.#account,
+      activity: this.#activity,
+      clock: this.#clock,
+      log: this.#log,
+      execute: (command) => this.#commands.execute(command),
+      heartbeat: () => this.#heartbeat(),
+      onState: (state, problem) => {
+        if (state === 'online') this.#log.info({ boxId: identity.boxId }, 'linked to the fleet');
+        // A try that has just begun is no news to the household, nor is another that failed.
+        if (state === 'online' || (state === 'offline' && this.#link.state === 'online'))
+          this.#activity.add(state);
+        if (state !== 'connecting' || this.#link.state !== 'offline')
+          this.#link = this.#linkOf(state, problem);
+      },
+    });
+    this.#link = this.#linkOf('connecting', null);
+    this.#session.start();
+  }
+
+  #linkOf(state: BoxStatus['link']['state'], problem: string | null): BoxStatus['link'] {
+    const fleetUrl = this.#identity?.fleetUrl ?? this.#options.fleetUrl;
+    const since = this.#link?.state === state ? this.#link.since : this.#clock.stamp();
+    return { state, since, problem, fleetUrl, refusedMessages: 0 };
+  }
+
+  async #configure(fresh: Omit<FleetSettings, 'v' | 'boxId'>): Promise<void> {
+    const boxId = this.#identity?.boxId;
+    if (!boxId) return;
+    const settings: FleetSettings = { v: 1, boxId, ...fresh };
+    // Written when it changed and only then: this is the internal flash.
+    if (JSON.stringify(settings) !== JSON.stringify(this.#settings)) {
+      this.#useSettings(settings);
+      await this.#state.writeSettings(settings);
+    }
+    this.#session?.setHeartbeat(settings.heartbeatIntervalMs);
+  }
+
+  #useSettings(settings: FleetSettings): void {
+    this.#settings = settings;
+    this.#tokens.configure(settings.boxId, Buffer.from(settings.deliveryKey, 'base64url'));
+  }
+
+  #heartbeat() {
+    const { held: _, bytes, objects } = this.#store.catalog.totals();
+    return {
+      uptimeMs: Math.floor(process.uptime() * 1000),
+      contentUrl: this.#contentUrl,
+      serving: {
+        connections: this.#content.connections,
+        bytesPerSecond: this.#meter.rateSinceLast(),
+        bytesTotal: this.#meter.bytesTotal,
+      },
+      store: { state: this.#disk.state, ...this.#disk.usage, usedBytes: bytes, objects },
+      rssBytes: process.memoryUsage.rss(),
+      load: os.loadavg()[0] ?? 0,
+    };
+  }
+
+  #integrityProgress(found: { sha256: string; chunkIndex: number }[], finished: boolean): void {
+    const { checkedChunks, totalChunks, damagedChunks } = this.#integrity.progress;
+    for (const { sha256, chunkIndex } of found.slice(0, 20)) {
+      this.#activity.add('chunk_damaged', { sha256, chunkIndex });
+    }
+    if (finished) this.#activity.add('integrity_finished', { checkedChunks, damagedChunks });
+    this.#session?.sendIntegrity({ finished, checkedChunks, totalChunks, damaged: found });
+    if (found.length > 0) this.#executor.wake();
+  }
+
+  #makeLan(): LanServer {
+    const monotonic = () => this.#clock.monotonic();
+    return new LanServer({
+      password: this.#password,
+      sessions: new Sessions(monotonic),
+      loginLimit: new LoginLimit(monotonic),
+      files: new StaticFiles(this.#options.webuiDir),
+      ownName: os.hostname(),
+      log: this.#log,
+      view: {
+        status: () => this.#status(),
+        content: () => contentOf(this.#store),
+        earnings: () => this.#session?.earnings ?? null,
+        activity: () => this.#activity.list(),
+        defaultFleetUrl: () => this.#identity?.fleetUrl ?? this.#options.fleetUrl,
+        pair: (claimCode, fleetUrl) => this.#pair(claimCode, fleetUrl),
+      },
+    });
+  }
+
+  #status(): BoxStatus {
+    const link = { ...this.#link, refusedMessages: this.#session?.refused ?? 0 };
+    if (!this.#identity) {
+      link.state = this.#pairing.active ? 'pairing' : 'unpaired';
+      link.problem = this.#pairing.problem;
+    }
+    return statusOf({
+      box: { id: this.#identity?.boxId ?? null, label: this.#identity?.label ?? null },
+      link,
+      contentUrl: this.#contentUrl,
+      diskPath: this.#options.diskPath,
+      store: this.#store,
+      meter: this.#meter,
+      content: this.#content,
+      integrity: this.#integrity,
+      account: this.#account,
+    });
+  }
+}

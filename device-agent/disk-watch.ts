@@ -1,0 +1,80 @@
+import type { Logger } from 'pino';
+import { messageOf } from '#protocol/errors.ts';
+import type { DiskState } from '#protocol/messages.ts';
+import type { Account } from './account/account.ts';
+import type { ActivityLog } from './activity/activity.ts';
+import type { Downloads } from './fetch/downloads.ts';
+import type { ContentServer } from './serve/content-server.ts';
+import type { IntegrityCheck } from './store/integrity.ts';
+import type { Store } from './store/store.ts';
+
+export interface DiskWatchParts {
+  store: Store;
+  downloads: Downloads;
+  content: ContentServer;
+  integrity: IntegrityCheck;
+  /** Null when deliveries do not go to the disk. */
+  account: Account | null;
+  activity: ActivityLog;
+  log: Logger;
+  replan: () => void;
+  sendIndex: () => void;
+}
+
+/** What the agent does when the disk goes, comes back, fills up or stops taking writes. */
+export class DiskWatch {
+  readonly #parts: DiskWatchParts;
+  #turn: Promise<void> = Promise.resolve();
+  #loaded = false;
+  #counting = false;
+
+  constructor(parts: DiskWatchParts) {
+    this.#parts = parts;
+    const { store, content, activity } = parts;
+    store.disk.onChange((state, before) => {
+      if (before !== 'absent' || state !== 'ok' || this.#loaded)
+        activity.add('disk_state', { state, before });
+      // At once: nothing of a disk that has gone may be served, whatever else is under way.
+      if (!store.disk.readable) content.withdrawAll();
+      this.#turn = this.#turn
+        .then(() => this.#react(state))
+        .catch((error) =>
+          parts.log.error({ reason: messageOf(error) }, 'a change of the disk was not followed'),
+        );
+    });
+  }
+
+  /** Resolves when the last change has been followed. */
+  async settled(): Promise<void> {
+    await this.#turn;
+  }
+
+  async #react(state: DiskState): Promise<void> {
+    const { store, downloads, integrity, account, activity, replan, sendIndex } = this.#parts;
+    const { disk } = store;
+    const count = disk.takesSmallFiles;
+    if (account && this.#counting && !count) await account.useFolder(null);
+    if (!disk.readable) {
+      this.#loaded = false;
+      await downloads.stopAll();
+    } else if (!this.#loaded) {
+      await downloads.stopAll();
+      await store.load();
+      this.#loaded = true;
+      activity.add('integrity_started');
+      integrity.start();
+    }
+    if (account && !this.#counting && count) await account.useFolder(disk.layout.deliveries);
+    this.#counting = count;
+    if (state === 'ok') this.#forgiveDisk();
+    sendIndex();
+    replan();
+  }
+
+  /** Downloads that failed because of the disk need not wait any longer. */
+  #forgiveDisk(): void {
+    for (const object of this.#parts.store.catalog.objects.values()) {
+      if (object.failure?.code.startsWith('disk_')) object.failure = null;
+    }
+  }
+}

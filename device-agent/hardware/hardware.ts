@@ -1,0 +1,106 @@
+import os from 'node:os';
+import path from 'node:path';
+import type { Logger } from 'pino';
+import { messageOf } from '#protocol/errors.ts';
+import { LIMITS } from '#protocol/limits.ts';
+import type { Hardware } from '#protocol/messages.ts';
+import { clip, PROTOCOL_VERSION } from '#protocol/messages.ts';
+
+/**
+ * What this machine is. The libraries are loaded when they are first asked; what they cannot tell stays empty.
+ * @param diskPath the folder Hearth uses, to mark its disk
+ */
+export async function readHardware(diskPath: string, stamp: string, log: Logger): Promise<Hardware> {
+  const system = await import('systeminformation').then((module) => module.default ?? module);
+  const ask = async <T>(what: string, question: () => Promise<T>): Promise<T | null> => {
+    try {
+      return await question();
+    } catch (error) {
+      log.debug({ what, reason: messageOf(error) }, 'the machine does not tell');
+      return null;
+    }
+  };
+  const machine = await ask('system', () => system.system());
+  const release = await ask('os', () => system.osInfo());
+  const cpu = await ask('cpu', () => system.cpu());
+  const interfaces = await ask('network', async () => {
+    const found = await system.networkInterfaces();
+    return Array.isArray(found) ? found : [found];
+  });
+  const removable = await ask('block devices', () => system.blockDevices());
+  const disks = await ask('disks', () => readDisks(diskPath));
+  return {
+    v: PROTOCOL_VERSION,
+    at: stamp,
+    machine: {
+      manufacturer: clip(machine?.manufacturer),
+      model: clip(machine?.model),
+      os: clip([release?.distro, release?.release].filter(Boolean).join(' ')),
+      kernel: clip(release?.kernel ?? os.release()),
+      arch: clip(release?.arch ?? os.arch()),
+    },
+    cpu: {
+      model: clip([cpu?.manufacturer, cpu?.brand].filter(Boolean).join(' ')),
+      cores: whole(cpu?.cores ?? os.cpus().length),
+      speedMhz: positive((cpu?.speed ?? 0) * 1000),
+    },
+    memoryBytes: whole(os.totalmem()),
+    disks: (disks ?? []).slice(0, LIMITS.hardwareItems).map((disk) => {
+      const device = removable?.find((block) => block.mount !== '' && block.mount === disk.mount);
+      return {
+        ...disk,
+        filesystem: clip(device?.fsType),
+        label: clip(device?.label),
+        removable: device?.removable ?? false,
+      };
+    }),
+    network: (interfaces ?? [])
+      .filter((found) => !found.internal)
+      .slice(0, LIMITS.hardwareItems)
+      .map((found) => ({
+        name: clip(found.iface),
+        type: clip(found.type),
+        speedMbps: typeof found.speed === 'number' && found.speed >= 0 ? found.speed : null,
+      })),
+  };
+}
+
+interface Mounted {
+  name: string;
+  mount: string;
+  totalBytes: number;
+  freeBytes: number;
+  chosen: boolean;
+}
+
+async function readDisks(diskPath: string): Promise<Mounted[]> {
+  const info = await import('node-disk-info').then((module) => module.default ?? module);
+  const mounted = (await info.getDiskInfo()).map((disk) => ({
+    name: clip(disk.filesystem),
+    mount: clip(disk.mounted),
+    // `df -P` counts blocks of 1 KiB.
+    totalBytes: whole(disk.blocks * 1024),
+    freeBytes: whole(disk.available * 1024),
+    chosen: false,
+  }));
+  // The innermost mount point above the folder is its disk.
+  const above = mounted
+    .filter((disk) => isWithin(diskPath, disk.mount))
+    .sort((a, b) => b.mount.length - a.mount.length)[0];
+  if (above) above.chosen = true;
+  const pseudo = /^(tmpfs|devtmpfs|udev|none|overlay|shm|efivarfs)$/;
+  return mounted.filter((disk) => disk.chosen || !pseudo.test(disk.name));
+}
+
+function isWithin(child: string, parent: string): boolean {
+  const relative = path.relative(parent, child);
+  return parent !== '' && !relative.startsWith('..') && !path.isAbsolute(relative);
+}
+
+function whole(value: number): number {
+  return Number.isFinite(value) && value > 0 ? Math.floor(value) : 0;
+}
+
+function positive(value: number): number {
+  return Number.isFinite(value) && value > 0 ? value : 0;
+}

@@ -1,0 +1,202 @@
+import type { Logger } from 'pino';
+import type { Account } from '#agent/account/account.ts';
+import { BatchSender } from '#agent/account/sender.ts';
+import type { ActivityLog } from '#agent/activity/activity.ts';
+import { readHardware } from '#agent/hardware/hardware.ts';
+import type { Identity } from '#agent/identity/identity.ts';
+import type { Store } from '#agent/store/store.ts';
+import type { Backoff } from '#agent/time/backoff.ts';
+import type { Clock } from '#agent/time/clock.ts';
+import { AGENT_VERSION } from '#agent/version.ts';
+import { messageOf } from '#protocol/errors.ts';
+import type {
+  AssetReport,
+  Command,
+  DownMessage,
+  Earnings,
+  Heartbeat,
+  UpKind,
+  UpMessage,
+} from '#protocol/messages.ts';
+import { PROTOCOL_VERSION } from '#protocol/messages.ts';
+import type { CommandResult } from './inbox.ts';
+import { Inbox } from './inbox.ts';
+import { indexPages } from './index-pages.ts';
+import type { LinkState } from './link.ts';
+import { Link } from './link.ts';
+import { Reporter } from './reporter.ts';
+
+export interface FleetSessionOptions {
+  identity: Identity;
+  bootId: string;
+  backoff: Backoff;
+  keepaliveS: number;
+  heartbeatMs: number;
+  store: Store;
+  account: Account;
+  activity: ActivityLog;
+  clock: Clock;
+  log: Logger;
+  execute: (command: Command) => Promise<CommandResult>;
+  heartbeat: () => Omit<Heartbeat, 'v' | 'at' | 'bootId' | 'refusedMessages'>;
+  onState: (state: LinkState, problem: string | null) => void;
+}
+
+/** Everything this box and its fleet say to each other, for as long as the box has this identity. */
+export class FleetSession {
+  readonly #options: FleetSessionOptions;
+  readonly #link: Link;
+  readonly #inbox: Inbox;
+  readonly #reporter: Reporter;
+  readonly #sender: BatchSender;
+  #heartbeatMs: number;
+  #heartbeatTimer: NodeJS.Timeout | null = null;
+  #earnings: Earnings | null = null;
+  #closing = false;
+
+  constructor(options: FleetSessionOptions) {
+    this.#options = options;
+    this.#heartbeatMs = options.heartbeatMs;
+    const { identity, clock, log, activity, bootId, backoff, keepaliveS } = options;
+    this.#inbox = new Inbox({
+      boxId: identity.boxId,
+      commandKey: identity.commandKey,
+      clock,
+      log,
+      execute: options.execute,
+      reply: (reply) => this.#say('reply', reply),
+      onDeliveriesAck: (ack) => void this.#acknowledged(ack),
+      onEarnings: (earnings) => {
+        this.#earnings = earnings;
+      },
+      onRefused: (code, reason) => activity.add('command_refused', { code, reason: reason.slice(0, 200) }),
+    });
+    this.#reporter = new Reporter(
+      (assets) => this.#say('report', { ...this.#base(), assets }),
+      () => this.sendIndex(),
+    );
+    this.#link = new Link({
+      identity,
+      bootId,
+      backoff,
+      keepaliveS,
+      nowMs: () => clock.local(),
+      log,
+      onMessage: (topic, payload) => this.#inbox.take(topic, payload),
+      onOnline: () => this.#greet(),
+      onState: options.onState,
+    });
+    this.#sender = new BatchSender(options.account, (payload) =>
+      this.#link.publishRaw('deliveries', payload),
+    );
+  }
+
+  get online(): boolean {
+    return this.#link.online;
+  }
+  get refused(): number {
+    return this.#inbox.refused;
+  }
+  /** As the fleet last told them. */
+  get earnings(): Earnings | null {
+    return this.#earnings;
+  }
+
+  start(): void {
+    this.#link.start();
+  }
+
+  /** From now on heartbeats come at this distance, ms. */
+  setHeartbeat(intervalMs: number): void {
+    if (intervalMs === this.#heartbeatMs) return;
+    this.#heartbeatMs = intervalMs;
+    this.#beat();
+  }
+
+  report(report: AssetReport): void {
+    this.#reporter.add(report);
+  }
+
+  sendIndex(): void {
+    const { store, clock } = this.#options;
+    const reports = Array.from(store.catalog.assets.values(), (asset) => store.report(asset));
+    for (const page of indexPages(reports, clock.stamp())) this.#say('index', page);
+  }
+
+  sendHardware(): void {
+    const { store, clock, log } = this.#options;
+    readHardware(store.disk.layout.root, clock.stamp(), log)
+      .then((hardware) => this.#say('hardware', hardware))
+      .catch((error) => log.warn({ reason: messageOf(error) }, 'the hardware could not be read'));
+  }
+
+  sendIntegrity(message: Omit<UpMessage<'integrity'>, 'v' | 'at'>): void {
+    this.#say('integrity', { ...this.#base(), ...message });
+  }
+
+  /** There are new batches of deliveries. */
+  pumpDeliveries(): void {
+    this.#sender.pump();
+  }
+
+  /** Takes the box out of the router's choice; the link stays up for what is still to be told. */
+  async retire(): Promise<void> {
+    this.#closing = true;
+    if (this.#heartbeatTimer) clearTimeout(this.#heartbeatTimer);
+    if (this.#link.online) await this.#link.sayOffline();
+  }
+
+  async close(): Promise<void> {
+    await this.retire();
+    this.#reporter.close();
+    this.#sender.close();
+    await this.#link.close();
+    await this.#inbox.close();
+  }
+
+  #base(): { v: typeof PROTOCOL_VERSION; at: string } {
+    return { v: PROTOCOL_VERSION, at: this.#options.clock.stamp() };
+  }
+
+  #greet(): void {
+    const { bootId } = this.#options;
+    this.#inbox.beginSession();
+    this.#say('hello', { ...this.#base(), bootId, agentVersion: AGENT_VERSION });
+    this.sendIndex();
+    this.#beat();
+    this.sendHardware();
+    this.#sender.restart();
+  }
+
+  #beat(): void {
+    if (this.#heartbeatTimer) clearTimeout(this.#heartbeatTimer);
+    if (this.#closing) return;
+    const { bootId, heartbeat } = this.#options;
+    if (this.#link.online) {
+      this.#say('heartbeat', { ...this.#base(), bootId, ...heartbeat(), refusedMessages: this.refused });
+    }
+    this.#heartbeatTimer = setTimeout(() => this.#beat(), this.#heartbeatMs);
+    this.#heartbeatTimer.unref();
+  }
+
+  async #acknowledged(ack: DownMessage<'deliveries-ack'>): Promise<void> {
+    const { activity, log } = this.#options;
+    const known = await this.#sender.acknowledged(ack).catch((error) => {
+      log.warn({ reason: messageOf(error) }, 'a settled batch could not be removed');
+      return false;
+    });
+    if (!known) return;
+    if (ack.outcome === 'settled') {
+      activity.add('settled', { acceptedBytes: ack.acceptedBytes });
+    } else {
+      activity.add('settlement_refused', { reason: ack.reason ?? '' });
+      log.warn({ batchId: ack.batchId, reason: ack.reason }, 'the fleet refused a batch of deliveries');
+    }
+  }
+
+  #say<K extends UpKind>(kind: K, message: UpMessage<K>): void {
+    this.#link.publish(kind, message).catch((error) => {
+      this.#options.log.error({ kind, reason: messageOf(error) }, 'a message could not be made');
+    });
+  }
+}

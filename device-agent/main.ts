@@ -1,0 +1,42 @@
+#!/usr/bin/env node
+import pino from 'pino';
+import { messageOf } from '#protocol/errors.ts';
+import { Agent } from './agent.ts';
+import { readOptions } from './options.ts';
+
+const read = readOptions(process.env);
+if ('faults' in read) {
+  for (const fault of read.faults) process.stderr.write(`hearth-agent: ${fault}\n`);
+  process.exit(2);
+}
+const { options } = read;
+const log = pino({
+  level: options.logLevel,
+  base: { program: 'agent' },
+  timestamp: pino.stdTimeFunctions.isoTime,
+});
+
+const agent = await Agent.start(options, log).catch((error) => {
+  log.fatal({ reason: messageOf(error) }, 'the agent cannot start');
+  process.exit(1);
+});
+log.info(agent.urls, 'ready');
+
+let stopping = false;
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  process.on(signal, () => {
+    if (stopping) return;
+    stopping = true;
+    log.info({ signal }, 'stopping: running responses may end first');
+    agent.close().then(
+      () => {
+        log.info('stopped');
+        process.exit(0);
+      },
+      (error) => {
+        log.error({ reason: messageOf(error) }, 'stopped with trouble');
+        process.exit(1);
+      },
+    );
+  });
+}

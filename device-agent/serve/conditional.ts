@@ -1,0 +1,60 @@
+import type { IncomingHttpHeaders } from 'node:http';
+
+/** What a client can compare with. */
+export interface Validators {
+  /** Strong, with its quotes. */
+  etag: string;
+  /** As the origin wrote it. */
+  lastModified: string | null;
+}
+
+export type Precondition = 'proceed' | 'not_modified' | 'failed';
+
+/** Evaluates the preconditions of a GET or HEAD in the order of RFC 9110 section 13.2.2, Range aside. */
+export function evaluatePreconditions(headers: IncomingHttpHeaders, validators: Validators): Precondition {
+  const modifiedMs = timeOf(validators.lastModified);
+  const ifMatch = headers['if-match'];
+  const ifUnmodifiedSince = headers['if-unmodified-since'];
+  if (ifMatch !== undefined) {
+    if (!matches(ifMatch, validators.etag, 'strong')) return 'failed';
+  } else if (ifUnmodifiedSince !== undefined) {
+    const sinceMs = timeOf(ifUnmodifiedSince);
+    if (sinceMs !== null && modifiedMs !== null && modifiedMs > sinceMs) return 'failed';
+  }
+  const ifNoneMatch = headers['if-none-match'];
+  if (ifNoneMatch !== undefined) {
+    return matches(ifNoneMatch, validators.etag, 'weak') ? 'not_modified' : 'proceed';
+  }
+  const sinceMs = timeOf(headers['if-modified-since'] ?? null);
+  if (sinceMs !== null && modifiedMs !== null && modifiedMs <= sinceMs) return 'not_modified';
+  return 'proceed';
+}
+
+/**
+ * Whether a Range may be honoured (RFC 9110 section 13.1.5): the entity tag by strong comparison, or the date
+ * exactly as we sent it.
+ */
+export function ifRangeHolds(header: string | undefined, validators: Validators): boolean {
+  if (header === undefined) return true;
+  const value = header.trim();
+  if (value.startsWith('"') || value.startsWith('W/')) return value === validators.etag;
+  return validators.lastModified !== null && value === validators.lastModified;
+}
+
+/** Whether an entity tag is in a list, or the list is `*` (RFC 9110 section 8.8.3.2). */
+function matches(list: string, etag: string, comparison: 'strong' | 'weak'): boolean {
+  if (list.trim() === '*') return true;
+  // Commas may stand inside a tag: take the tags out one by one.
+  for (const [, weak, tag] of list.matchAll(/(W\/)?("[\x21\x23-\x7e\x80-\xff]*")/g)) {
+    if (tag === etag && (comparison === 'weak' || weak === undefined)) return true;
+  }
+  return false;
+}
+
+/** An HTTP date in ms, or null when it is none: a condition on it is then ignored. */
+function timeOf(date: string | null): number | null {
+  if (date === null || !/ GMT$|^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}$/.test(date))
+    return null;
+  const ms = Date.parse(date);
+  return Number.isNaN(ms) ? null : ms;
+}

@@ -1,0 +1,77 @@
+import type { Clock } from '#agent/time/clock.ts';
+
+const WINDOW_MS = 10_000;
+const SLOT_MS = 1_000;
+
+/** What is being served: since the start, today (UTC) and lately. */
+export class ServingMeter {
+  readonly #clock: Clock;
+  readonly #slots = new Map<number, number>();
+  #day = '';
+  #bytesToday = 0;
+  #requestsToday = 0;
+  #bytesTotal = 0;
+  #lastTotal = 0;
+  #lastAtMs: number;
+  /** Responses under way. */
+  responses = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#lastAtMs = clock.monotonic();
+  }
+
+  addBytes(bytes: number): void {
+    this.#turnDay();
+    this.#bytesToday += bytes;
+    this.#bytesTotal += bytes;
+    const slot = Math.floor(this.#clock.monotonic() / SLOT_MS);
+    this.#slots.set(slot, (this.#slots.get(slot) ?? 0) + bytes);
+    if (this.#slots.size > WINDOW_MS / SLOT_MS + 2) this.#forgetOld();
+  }
+
+  addRequest(): void {
+    this.#turnDay();
+    this.#requestsToday++;
+  }
+
+  get bytesTotal(): number {
+    return this.#bytesTotal;
+  }
+
+  /** What the dashboard shows; the rate is over the last ten seconds. */
+  snapshot(): { bytesPerSecond: number; bytesToday: number; requestsToday: number } {
+    this.#turnDay();
+    this.#forgetOld();
+    let bytes = 0;
+    for (const count of this.#slots.values()) bytes += count;
+    return {
+      bytesPerSecond: (bytes / WINDOW_MS) * 1000,
+      bytesToday: this.#bytesToday,
+      requestsToday: this.#requestsToday,
+    };
+  }
+
+  /** Bytes per second since this was last called: what a heartbeat says. */
+  rateSinceLast(): number {
+    const now = this.#clock.monotonic();
+    const seconds = Math.max(0.001, (now - this.#lastAtMs) / 1000);
+    const rate = (this.#bytesTotal - this.#lastTotal) / seconds;
+    this.#lastTotal = this.#bytesTotal;
+    this.#lastAtMs = now;
+    return rate;
+  }
+
+  #forgetOld(): void {
+    const oldest = Math.floor((this.#clock.monotonic() - WINDOW_MS) / SLOT_MS);
+    for (const slot of this.#slots.keys()) if (slot <= oldest) this.#slots.delete(slot);
+  }
+
+  #turnDay(): void {
+    const day = this.#clock.stamp().slice(0, 10);
+    if (day === this.#day) return;
+    this.#day = day;
+    this.#bytesToday = 0;
+    this.#requestsToday = 0;
+  }
+}

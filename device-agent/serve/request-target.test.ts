@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { assetPathSchema } from '#protocol/asset.ts';
+import { encodePath, parseTarget } from './request-target.ts';
+
+const site = 'site-0123456789abcdef';
+const token = 'A'.repeat(76);
+
+test('a content target is taken apart and its path decoded once', () => {
+  assert.deepEqual(parseTarget(`/c/${token}/${site}/a%20b/%25c.mp4?t=1`), {
+    token,
+    siteId: site,
+    path: '/a b/%c.mp4',
+  });
+  assert.equal(parseTarget('/index.html'), null);
+});
+
+test('traversal, encoded slashes, NUL and the like are refused', () => {
+  for (const path of [
+    '/../etc/passwd',
+    '/a/../b',
+    '/a/..',
+    '/a/./b',
+    '/%2e%2e/etc/passwd',
+    '/a/%2e%2e',
+    '/a%2fb',
+    '/a%2Fb',
+    '/a%5cb',
+    '/a\\b',
+    '/a%00',
+    '/a%0ab',
+    '/a//b',
+    '//a',
+    '/a/',
+    '/',
+    '/%',
+    '/%ff',
+    '/%3f',
+    `/${'a'.repeat(2000)}`,
+  ]) {
+    const parsed = parseTarget(`/c/${token}/${site}${path}`);
+    assert.ok(parsed && 'fault' in parsed, path);
+  }
+  for (const target of ['/c/', '/c/x', `/c/${token}/${site}`, `/c/${token}/other/a`, `/c//${site}`]) {
+    const parsed = parseTarget(target);
+    assert.ok(parsed && 'fault' in parsed, target);
+  }
+});
+
+test('every path an asset can have survives the way through a URL; whatever else comes is refused or plain', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 }), (text) => {
+      const path = `/${text}`;
+      if (!assetPathSchema.safeParse(path).success) return;
+      const parsed = parseTarget(`/c/${token}/${site}${encodePath(path)}`);
+      assert.deepEqual(parsed, { token, siteId: site, path });
+    }),
+    { numRuns: 1000 },
+  );
+  const nasty = fc.array(fc.constantFrom('/', '.', '..', '%2e', '%2f', '%', '\\', 'a', '%00', '%25', '?'), {
+    maxLength: 12,
+  });
+  fc.assert(
+    fc.property(nasty, (parts) => {
+      const parsed = parseTarget(`/c/${token}/${site}/${parts.join('')}`);
+      if (parsed && 'path' in parsed) assert.ok(assetPathSchema.safeParse(parsed.path).success, parsed.path);
+    }),
+    { numRuns: 2000 },
+  );
+});

@@ -1,0 +1,62 @@
+import type { ServerResponse } from 'node:http';
+import type { Buffers } from './buffers.ts';
+import type { OpenFile } from './open-files.ts';
+
+/** How a body ended. */
+export type SendEnd = 'sent' | 'client_gone' | 'read_failed';
+
+/**
+ * Hands bytes to the response and waits until the kernel has them.
+ * @returns false when the client is gone; the bytes may then be in use still
+ */
+export function writeAndWait(response: ServerResponse, bytes: Buffer): Promise<boolean> {
+  return new Promise((resolve) => {
+    if (response.destroyed || response.socket?.destroyed) return resolve(false);
+    const gone = () => resolve(false);
+    response.once('close', gone);
+    response.write(bytes, (error) => {
+      response.removeListener('close', gone);
+      resolve(!error);
+    });
+  });
+}
+
+/**
+ * Sends a slice of a file, one piece under way at a time: the next is read when the kernel has taken the last,
+ * so a slow client holds one buffer. A read that fails or comes up short cuts the connection: a response is
+ * never padded.
+ * @param onBytes told of each piece the kernel took
+ * @param buffers where pieces come from; `responses` says how many share them
+ */
+export async function sendSlice(
+  response: ServerResponse,
+  file: OpenFile,
+  span: { start: number; end: number },
+  buffers: { pool: Buffers; responses: () => number },
+  onBytes: (bytes: number) => void,
+): Promise<{ end: SendEnd; error: unknown }> {
+  let at = span.start;
+  while (at < span.end) {
+    const buffer = buffers.pool.take(buffers.responses());
+    const length = Math.min(buffer.length, span.end - at);
+    let bytesRead: number;
+    try {
+      ({ bytesRead } = await file.handle.read(buffer, 0, length, at));
+      if (bytesRead === 0) throw new Error('the file is shorter than it should be');
+    } catch (error) {
+      buffers.pool.give(buffer);
+      response.destroy();
+      return { end: 'read_failed', error };
+    }
+    // Without the callback's word the kernel may still read the buffer: it is then left to the collector.
+    if (!(await writeAndWait(response, buffer.subarray(0, bytesRead)))) {
+      response.destroy();
+      return { end: 'client_gone', error: null };
+    }
+    buffers.pool.give(buffer);
+    at += bytesRead;
+    onBytes(bytesRead);
+  }
+  response.end();
+  return { end: 'sent', error: null };
+}

@@ -1,0 +1,69 @@
+import type { Account } from '#agent/account/account.ts';
+import type { ContentServer } from '#agent/serve/content-server.ts';
+import type { ServingMeter } from '#agent/serve/meter.ts';
+import type { IntegrityCheck } from '#agent/store/integrity.ts';
+import type { Store } from '#agent/store/store.ts';
+import type { BoxStatus } from '#protocol/http-box.ts';
+import { AGENT_VERSION } from './version.ts';
+
+export interface StatusParts {
+  box: { id: string | null; label: string | null };
+  link: BoxStatus['link'];
+  contentUrl: string;
+  diskPath: string;
+  store: Store;
+  meter: ServingMeter;
+  content: ContentServer;
+  integrity: IntegrityCheck;
+  account: Account;
+}
+
+/** What the household's page shows of the whole box. */
+export function statusOf(parts: StatusParts): BoxStatus {
+  const { store, meter, integrity } = parts;
+  const { held, downloading, queued, failed, bytes } = store.catalog.totals();
+  return {
+    box: {
+      ...parts.box,
+      agentVersion: AGENT_VERSION,
+      uptimeMs: Math.floor(process.uptime() * 1000),
+      rssBytes: process.memoryUsage.rss(),
+    },
+    link: parts.link,
+    serving: {
+      connections: parts.content.connections,
+      ...meter.snapshot(),
+      contentUrl: parts.contentUrl,
+    },
+    disk: {
+      state: store.disk.state,
+      path: parts.diskPath,
+      ...store.disk.usage,
+      usedBytes: bytes,
+    },
+    holding: { held, downloading, queued, failed, bytes },
+    integrity: { ...integrity.progress },
+    unsettledBatches: parts.account.unsettled,
+  };
+}
+
+/** What this box is to hold, for the household's page. */
+export function contentOf(store: Store) {
+  return {
+    items: Array.from(store.catalog.assets.values(), (asset) => {
+      const { state, bytesDone, reason } = store.report(asset);
+      const { assetId, siteId, path, headers, object, expiresAtMs } = asset;
+      return {
+        assetId,
+        siteId,
+        path,
+        contentType: headers.contentType,
+        sizeBytes: object.sizeBytes,
+        bytesDone,
+        state,
+        reason,
+        expiresAt: expiresAtMs === null ? null : new Date(expiresAtMs).toISOString(),
+      };
+    }),
+  };
+}
