@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { createPublicKey } from 'node:crypto';
+import { after, before, test } from 'node:test';
+import { z } from 'zod';
+import {
+  type BoxConnection,
+  type FleetFixture,
+  fleetFixture,
+  newKeys,
+  now,
+  until,
+} from '#fleet/testing/fleet-fixture.ts';
+import { boxDetailSchema, claimSchema } from '#protocol/http-fleet.ts';
+import { newId } from '#protocol/ids.ts';
+import { type Heartbeat, parseDown } from '#protocol/messages.ts';
+import { openCommand } from '#protocol/signing.ts';
+import { downFilter, downTopic, upTopic } from '#protocol/topics.ts';
+
+let fleet: FleetFixture;
+before(async () => {
+  fleet = await fleetFixture();
+});
+after(() => fleet?.close());
+
+const detail = (boxId: string) => fleet.ask('GET', `/boxes/${boxId}`, undefined, boxDetailSchema);
+const configured = (link: BoxConnection) =>
+  until('configure', () => link.commands().find((command) => command.body.type === 'configure'));
+
+test('a box enrols, says hello and is configured by a signed command', async () => {
+  const box = await fleet.enrol();
+  const link = await box.connect();
+  await link.hello();
+  const command = await configured(link);
+  assert.ok(command.body.type === 'configure' && command.body.heartbeatIntervalMs === 1000);
+  const [payload] = link.messages('command');
+  assert.ok(payload);
+  openCommand(parseDown('command', payload), createPublicKey(box.identity.commandKey), box.id, Date.now());
+  assert.equal((await detail(box.id)).state, 'online');
+  await until('earnings', () => link.messages('earnings').length > 0);
+  await link.close();
+  await until('offline', async () => (await detail(box.id)).state === 'offline');
+});
+
+test('a claim code lets one key in: again after a lost answer, but no other', async () => {
+  const { code } = await fleet.ask('POST', '/claims', { label: 'Attic' }, claimSchema);
+  const keys = await newKeys();
+  const first = await fleet.enrol(code, keys);
+  assert.equal(first.identity.label, 'Attic');
+  assert.equal((await fleet.enrol(code, keys)).id, first.id);
+  await assert.rejects(fleet.enrol(code), /claim_invalid.*used by another/);
+  await assert.rejects(fleet.enrol('0000-0000-0000'), /claim_invalid/);
+});
+
+test('who is not the box in the certificate is turned away', async () => {
+  const [box, other] = [await fleet.enrol(), await fleet.enrol()];
+  await assert.rejects(box.connect(other.id), /Not authorized/);
+  await assert.rejects(box.connect('box-0000000000000000'), /Not authorized/);
+});
+
+test('a revoked box is cut off and stays out', async () => {
+  const box = await fleet.enrol();
+  const link = await box.connect();
+  await link.hello();
+  await configured(link);
+  await fleet.ask('DELETE', `/boxes/${box.id}`, undefined, z.null());
+  await until('cut off', () => link.closed);
+  await assert.rejects(box.connect(), /Not authorized/);
+});
+
+test('a box can neither read nor write what belongs to another', async () => {
+  const [box, victim] = [await fleet.enrol(), await fleet.enrol()];
+  const victimLink = await victim.connect();
+  await victimLink.hello();
+  await configured(victimLink);
+  const link = await box.connect();
+  for (const filter of [downFilter(victim.id), '#', 'hearth/#', upTopic(victim.id, 'hello')]) {
+    const [granted] = await link.client.subscribeAsync(filter, { qos: 1 }).catch(() => [{ qos: 128 }]);
+    assert.equal(granted?.qos, 128, filter);
+  }
+  const count = victimLink.received.length;
+  link.client.publish(downTopic(victim.id, 'command'), '{}', { qos: 1 });
+  await until('cut off', () => link.closed);
+  const again = await box.connect();
+  again.client.publish(upTopic(victim.id, 'offline'), JSON.stringify({ v: 1, bootId: victim.bootId }), {
+    qos: 1,
+  });
+  await until('cut off again', () => again.closed);
+  assert.equal((await detail(victim.id)).state, 'online');
+  assert.equal(victimLink.received.length, count);
+  await victimLink.close();
+});
+
+test('malformed messages are refused and counted, and the link stands', async () => {
+  const box = await fleet.enrol();
+  const link = await box.connect();
+  await link.hello();
+  const bad: [string, string | Buffer][] = [
+    [upTopic(box.id, 'heartbeat'), 'not json'],
+    [upTopic(box.id, 'heartbeat'), Buffer.alloc(100, 0xff)],
+    [upTopic(box.id, 'report'), JSON.stringify({ v: 1, at: now(), assets: [{ state: 'held' }] })],
+    [upTopic(box.id, 'hello'), JSON.stringify({ v: 99 })],
+    [`hearth/v1/boxes/${box.id}/up/nonsense`, '{}'],
+    [upTopic(box.id, 'index'), Buffer.alloc(300 * 1024, 0x20)],
+  ];
+  for (const [topic, payload] of bad) await link.client.publishAsync(topic, payload, { qos: 1 });
+  await until('counted', async () => (await detail(box.id)).refusedMessages === bad.length);
+  assert.equal(link.closed, false);
+  const metrics = (await fleet.raw('GET', '/metrics')).text;
+  assert.match(metrics, /refused_messages_total\{reason="message_version"\} [1-9]/);
+  await link.close();
+});
+
+test('a command waits for a box that is away, and is sent until it is answered', async () => {
+  const box = await fleet.enrol();
+  await fleet.ask('POST', `/boxes/${box.id}/commands`, { type: 'hardware' }, z.unknown());
+  const find = (link: BoxConnection) =>
+    until('the command', () => link.commands().find((command) => command.body.type === 'hardware'));
+  const first = await box.connect();
+  await first.hello();
+  const command = await find(first);
+  await first.close();
+  const second = await box.connect();
+  await second.hello();
+  assert.equal((await find(second)).id, command.id);
+  await second.publish('reply', {
+    v: 1,
+    at: now(),
+    commandId: command.id,
+    outcome: { ok: true, result: null },
+  });
+  await until(
+    'done',
+    async () => (await detail(box.id)).commands.find((row) => row.id === command.id)?.state === 'done',
+  );
+  await second.close();
+  const third = await box.connect();
+  await third.hello();
+  await configured(third);
+  assert.equal(
+    third.commands().some((row) => row.id === command.id),
+    false,
+  );
+  await third.close();
+});
+
+test('heartbeats reach the database; an address nobody answers at is not routed to', async () => {
+  const box = await fleet.enrol();
+  const link = await box.connect();
+  await link.hello();
+  const heartbeat: Heartbeat = {
+    v: 1,
+    at: now(),
+    bootId: box.bootId,
+    uptimeMs: 5,
+    contentUrl: 'http://127.0.0.1:1',
+    serving: { connections: 3, bytesPerSecond: 0, bytesTotal: 0 },
+    store: { state: 'ok', totalBytes: 10, freeBytes: 5, usedBytes: 1, objects: 0 },
+    rssBytes: 1,
+    load: 0,
+    refusedMessages: 0,
+  };
+  await link.publish('heartbeat', heartbeat);
+  const seen = await until('unreachable', async () => {
+    const box_ = await detail(box.id);
+    return box_.notRoutableReason === 'unreachable' && box_;
+  });
+  assert.equal(seen.heartbeat?.serving.connections, 3);
+  assert.equal(seen.routable, false);
+  // Its own health path on the API is not a box either.
+  await link.publish('heartbeat', { ...heartbeat, contentUrl: fleet.apiUrl });
+  await new Promise((resolve) => setTimeout(resolve, 2500));
+  assert.equal((await detail(box.id)).routable, false);
+  await link.close();
+});
+
+test('a batch of deliveries for tokens nobody issued is settled at nothing, and acknowledged', async () => {
+  const box = await fleet.enrol();
+  const link = await box.connect();
+  await link.hello();
+  const batchId = newId('dlv');
+  const line = {
+    token: 'A'.repeat(76),
+    siteId: newId('site'),
+    prefix: '/',
+    assetId: newId('asset'),
+    bytes: 1e12,
+    requests: 1,
+  };
+  await link.publish('deliveries', { v: 1, at: now(), batchId, lines: [line] });
+  const payload = await until('ack', () => link.messages('deliveries-ack')[0]);
+  assert.deepEqual(parseDown('deliveries-ack', payload), {
+    v: 1,
+    batchId,
+    outcome: 'settled',
+    reason: null,
+    acceptedBytes: 0,
+  });
+  await link.close();
+});
