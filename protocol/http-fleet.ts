@@ -185,7 +185,7 @@ export const hostnameSchema = z
   );
 /** An origin: scheme, host, optional base path; no query, fragment or credentials. */
 export const originSchema = z
-  .url({ protocol: /^https?$/ })
+  .url({ protocol: /^https?$/, abort: true })
   .max(1024)
   .refine((value) => {
     const url = new URL(value);

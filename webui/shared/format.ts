@@ -37,6 +37,11 @@ export function formatCredits(micro: string | bigint): string {
   return writeCredits(BigInt(micro), 6);
 }
 
+/** Micro-credits as credits with all six decimals, for columns whose points should stand in line. */
+export function formatCreditsFixed(micro: string | bigint): string {
+  return writeCredits(BigInt(micro), 6, 6);
+}
+
 /**
  * Credits for a headline: two decimals from one credit up, else four; cut, never rounded up, so that nobody
  * is shown more than there is. What is too small to show but there is written as `<0.0001`.
@@ -48,11 +53,11 @@ export function formatCreditsShort(micro: string | bigint): string {
   return writeCredits(value, size >= MICRO ? 2 : 4);
 }
 
-function writeCredits(value: bigint, maxDecimals: number): string {
+function writeCredits(value: bigint, maxDecimals: number, minDecimals = 2): string {
   const size = value < 0n ? -value : value;
   const whole = new Intl.NumberFormat(language.value).format(size / MICRO);
   const decimals = (size % MICRO).toString().padStart(6, '0').slice(0, maxDecimals);
-  const shown = decimals.replace(/0+$/, '').padEnd(2, '0');
+  const shown = decimals.replace(/0+$/, '').padEnd(minDecimals, '0');
   const sign = value < 0n && /[1-9]/.test(`${whole}${shown}`) ? '−' : '';
   return `${sign}${whole}.${shown}`;
 }

@@ -139,7 +139,7 @@ function AssignForm({ sites, boxes }: { sites: Site[]; boxes: Box[] }) {
       <Card title={t('assign.where')}>
         <BoxChoice boxes={boxes} value={where} onChange={setWhere} tried={tried} />
       </Card>
-      <Card title={t('assign.ttl')}>
+      <Card>
         <Select
           label={t('assign.ttl')}
           value={ttl}

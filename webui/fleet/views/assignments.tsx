@@ -87,7 +87,7 @@ function Row({ push }: { push: Push }) {
       </div>
       <PushBadge push={push} />
       <PushBar push={push} />
-      <span class="soft small">
+      <span class="line soft small">
         {text} · {formatDateTime(push.createdAt)}
       </span>
     </li>

@@ -2,7 +2,13 @@ import { useState } from 'preact/hooks';
 import type { Box } from '#protocol/http-fleet.ts';
 import { Bar, CellBar } from '../../shared/components/bars.tsx';
 import { Button, Card, Empty, Loaded, When } from '../../shared/components/basics.tsx';
-import { formatBytes, formatCredits, formatNumber, formatRate } from '../../shared/format.ts';
+import {
+  formatBytes,
+  formatCredits,
+  formatCreditsFixed,
+  formatNumber,
+  formatRate,
+} from '../../shared/format.ts';
 import { usePages } from '../../shared/query.ts';
 import { href } from '../../shared/router.ts';
 import { api } from '../state.ts';
@@ -124,7 +130,7 @@ function BoxTable({ items }: { items: Box[] }) {
               </td>
               <td data-label={t('boxes.earned')}>
                 <CellBar
-                  text={formatCredits(box.earned)}
+                  text={formatCreditsFixed(box.earned)}
                   label={t('common.credits', { n: formatCredits(box.earned) })}
                   value={Number(BigInt(box.earned))}
                   total={richest}

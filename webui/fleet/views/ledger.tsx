@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks';
 import type { Account, Transfer } from '#protocol/http-fleet.ts';
 import { Badge, Button, Card, Empty, Loaded } from '../../shared/components/basics.tsx';
-import { formatCredits, formatDateTime } from '../../shared/format.ts';
+import { formatCreditsFixed, formatDateTime } from '../../shared/format.ts';
 import { usePages } from '../../shared/query.ts';
 import { href, navigate, route } from '../../shared/router.ts';
 import { api } from '../state.ts';
@@ -44,7 +44,7 @@ function Accounts({ items }: { items: Account[] }) {
       <thead>
         <tr>
           <th scope="col">{t('ledger.account')}</th>
-          <th scope="col">{t('table.state')}</th>
+          <th scope="col">{t('ledger.kind')}</th>
           <th scope="col" class="right">
             {t('ledger.balance')}
           </th>
@@ -63,11 +63,11 @@ function Accounts({ items }: { items: Account[] }) {
                 {account.name}
               </button>
             </td>
-            <td data-label={t('table.state')}>
+            <td data-label={t('ledger.kind')}>
               <Badge>{t(`ledger.kind.${account.kind}`)}</Badge>
             </td>
             <td class="right wide" data-label={t('ledger.balance')}>
-              <strong>{formatCredits(account.balance)}</strong>
+              <strong>{formatCreditsFixed(account.balance)}</strong>
               <Balance balance={account.balance} most={most} />
             </td>
           </tr>
@@ -105,20 +105,20 @@ function Transfers({ accountId, name }: { accountId: string | null; name: string
           <ul>
             {items.map((transfer) => (
               <li key={transfer.id} class="transfer">
-                <div class="card-head">
-                  <span class="strong">{kindText(transfer.kind)}</span>
+                <div>
+                  <p class="strong">{kindText(transfer.kind)}</p>
+                  {transfer.memo ? <p class="soft small break">{transfer.memo}</p> : null}
                   <time class="soft small" dateTime={transfer.createdAt}>
                     {formatDateTime(transfer.createdAt)}
                   </time>
                 </div>
-                {transfer.memo ? <p class="soft small break">{transfer.memo}</p> : null}
                 <ul class="entries">
                   {transfer.entries.map((entry) => (
                     <li key={entry.accountId}>
                       <span class="break">{entry.accountName}</span>
                       <span class={BigInt(entry.amount) > 0n ? 'strong' : 'soft'}>
                         {BigInt(entry.amount) > 0n ? '+' : ''}
-                        {formatCredits(entry.amount)}
+                        {formatCreditsFixed(entry.amount)}
                       </span>
                     </li>
                   ))}

@@ -4,7 +4,7 @@ import { CellBar } from '../../shared/components/bars.tsx';
 import { Button, Card, Empty, Fault, Loaded, toast } from '../../shared/components/basics.tsx';
 import { Dialog, DialogActions } from '../../shared/components/dialog.tsx';
 import { Field, Form } from '../../shared/components/form.tsx';
-import { formatBytes, formatCredits, formatNumber } from '../../shared/format.ts';
+import { formatBytes, formatCreditsFixed, formatNumber } from '../../shared/format.ts';
 import { refreshQueries, useAction, useQuery } from '../../shared/query.ts';
 import { href } from '../../shared/router.ts';
 import { isHostname, isOrigin } from '../paths.ts';
@@ -81,7 +81,7 @@ function SiteTable({ items }: { items: Site[] }) {
                 total={most}
               />
             </td>
-            <td data-label={t('sites.charged')}>{formatCredits(site.charged)}</td>
+            <td data-label={t('sites.charged')}>{formatCreditsFixed(site.charged)}</td>
           </tr>
         ))}
       </tbody>

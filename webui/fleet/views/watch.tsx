@@ -124,7 +124,7 @@ function BoxProgress({ boxId, placements }: { boxId: string; placements: Placeme
         parts={[{ value: arrived ? 1 : progress.bytesDone, ink: arrived ? 'good' : 'ember' }]}
         total={arrived ? 1 : progress.bytesTotal}
       />
-      <span class="soft small">{text}</span>
+      <span class="line soft small">{text}</span>
       {[...reasons.values()].slice(0, 3).map((reason) => (
         <Reason key={reason.code} reason={reason} />
       ))}

@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks';
 import type { Earnings } from '#protocol/messages.ts';
-import { formatBytes, formatCredits } from '../format.ts';
+import { formatBytes, formatCredits, formatCreditsFixed } from '../format.ts';
 import { sharedEn } from '../messages/en.ts';
 import { sharedText as t } from '../text.ts';
 import { Bar, CellBar } from './bars.tsx';
@@ -20,7 +20,7 @@ export function EarningTotals({ totals }: { totals: Earnings['totals'] }) {
         {STAGES.map((stage) => (
           <li key={stage}>
             <span class="strong">{t(`earn.${stage}`)}</span>
-            <span class="strong">{formatCredits(totals[stage])}</span>
+            <span class="strong">{formatCreditsFixed(totals[stage])}</span>
             <Bar
               size="thin"
               label={`${t(`earn.${stage}`)}: ${formatCredits(totals[stage])}`}
@@ -85,7 +85,7 @@ export function EarningLines({ lines }: { lines: Earnings['lines'] }) {
                   </td>
                   <td data-label={t('earn.line.why')}>{reasonText(line.reason)}</td>
                   <td class="right strong" data-label={t('earn.line.credits')}>
-                    {formatCredits(line.microCredits)}
+                    {formatCreditsFixed(line.microCredits)}
                   </td>
                 </tr>
               );
