@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { HearthError } from '#protocol/errors.ts';
 import type { Asset, Assignment, Site } from '#protocol/http-fleet.ts';
+import { boxDetailSchema } from '#protocol/http-fleet.ts';
 import type { Fetched } from './client.ts';
 import { fetchAsClient } from './client.ts';
 import {
@@ -11,7 +12,6 @@ import {
   assetsPage,
   assignmentsCreated,
   assignmentsPage,
-  boxesPage,
   siteSchema,
   sitesPage,
   waitFor,
@@ -216,22 +216,15 @@ export class Tour {
   }
 }
 
-/** What each box holds and has earned, aligned for a terminal. */
+/** What each box holds, was paid for delivering in the last 30 days, and has earned, aligned for a terminal. */
 export async function earningsTable(system: LocalSystem): Promise<string> {
-  const boxes = await system.api.all('/boxes', boxesPage);
-  const rows = system.boxes.map((local) => {
-    const box = boxes.find((one) => one.id === local.id);
-    const served = box?.heartbeat?.serving.bytesTotal ?? 0;
-    return [
-      local.label,
-      local.id,
-      box?.state ?? '?',
-      `${box?.held ?? 0}`,
-      megabytes(served),
-      credits(box?.earned ?? '0'),
-    ];
-  });
-  return table([['box', 'id', 'state', 'holds', 'served MB', 'earned credits'], ...rows], 3);
+  const rows: string[][] = [];
+  for (const { id, label } of system.boxes) {
+    const box = await system.api.get(`/boxes/${id}`, boxDetailSchema);
+    const delivered = sum(box.earnings.days.map((day) => day.bytes));
+    rows.push([label, id, box.state, `${box.held}`, megabytes(delivered), credits(box.earned)]);
+  }
+  return table([['box', 'id', 'state', 'holds', 'delivered MB', 'earned credits'], ...rows], 3);
 }
 
 /** Columns padded; those from `numbersFrom` on are aligned to the right. */

@@ -152,6 +152,8 @@ describe('npm start', () => {
     assert.equal(login.status, 200);
     assert.ok(client);
 
+    if (process.platform === 'linux')
+      assert.ok(leftovers().length >= 6, 'start, Postgres, fleet-server and boxes are seen');
     again.child.kill('SIGINT');
     assert.equal(await again.exited, 0, again.output);
     assert.match(

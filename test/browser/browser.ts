@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { after, afterEach, before } from 'node:test';
+import type { Browser, Page } from 'playwright-core';
+import { chromium } from 'playwright-core';
+import { buildWebui } from '#local/webui.ts';
+import { requireTool } from '#test/support/tools.ts';
+import { fill, type Language } from '#webui/shared/i18n.ts';
+import { sharedEn } from '#webui/shared/messages/en.ts';
+import { sharedZh } from '#webui/shared/messages/zh.ts';
+
+/** Every way the main paths are walked: a phone and a desk, in both languages. */
+export const VIEWS = [
+  { width: 375, height: 812, language: 'en', scheme: 'light' },
+  { width: 375, height: 812, language: 'zh-Hans', scheme: 'dark' },
+  { width: 1280, height: 860, language: 'en', scheme: 'dark' },
+  { width: 1280, height: 860, language: 'zh-Hans', scheme: 'light' },
+] as const satisfies { width: number; height: number; language: Language; scheme: 'light' | 'dark' }[];
+export type View = (typeof VIEWS)[number];
+
+export const nameOf = (view: View) => `${view.width} px, ${view.language}, ${view.scheme}`;
+
+/** Everything a page is to show within this time; generous, for slow machines. */
+const PATIENCE_MS = 45_000;
+
+type Texts<K extends string> = { readonly [key in K]: string };
+
+/** The dashboard's own texts in the view's language, to find things by what a person reads. */
+export function textsOf<K extends string>(view: View, en: Texts<K>, zh: Texts<K>) {
+  const catalogue: Record<string, string> =
+    view.language === 'en' ? { ...sharedEn, ...en } : { ...sharedZh, ...zh };
+  return (key: K | keyof typeof sharedEn, values: Record<string, string | number> = {}): string => {
+    const text = catalogue[key];
+    if (text === undefined) throw new Error(`no text ${key}`);
+    return fill(text, values, view.language);
+  };
+}
+
+/** A page under test: what it logs is watched, and each stop on the way is checked for what every page owes. */
+export class Visit {
+  readonly page: Page;
+  readonly view: View;
+  private readonly faults: string[] = [];
+  private readonly forgiven: RegExp[] = [];
+  private readonly axe: string;
+
+  constructor(page: Page, view: View, axe: string) {
+    this.page = page;
+    this.view = view;
+    this.axe = axe;
+    page.setDefaultTimeout(PATIENCE_MS);
+    page.on('pageerror', (error) => this.faults.push(`uncaught: ${error.message}`));
+    page.on('console', (message) => {
+      if (message.type() !== 'error' && message.type() !== 'warning') return;
+      this.faults.push(`${message.text()} (${message.location().url})`);
+    });
+  }
+
+  /** Lets the browser log an answer this step means to get, such as 401 for a wrong password. */
+  expect(logged: RegExp): void {
+    this.forgiven.push(logged);
+  }
+
+  /** Waits until a text can be seen. */
+  async sees(text: string | RegExp): Promise<void> {
+    await this.page.getByText(text).filter({ visible: true }).first().waitFor();
+  }
+
+  async press(name: string | RegExp): Promise<void> {
+    await this.page
+      .getByRole('button', { name, exact: typeof name === 'string' })
+      .first()
+      .click();
+  }
+
+  /** What every page owes: no serious axe violation, no horizontal scrolling, its language, a quiet console. */
+  async check(stop: string): Promise<void> {
+    const { page, view } = this;
+    assert.equal(await page.evaluate(() => document.documentElement.lang), view.language);
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+    assert.ok(overflow <= 0, `${stop}: scrolls sideways by ${overflow} px`);
+    // Evaluated by the debugger, which the page's content security policy does not bind.
+    await page.evaluate(this.axe);
+    const violations = await page.evaluate(async () => {
+      const { axe } = window as unknown as { axe: typeof import('axe-core') };
+      // A colour halfway through a transition is nobody's colour.
+      await Promise.all(
+        document
+          .getAnimations()
+          .map((animation) =>
+            animation.effect?.getTiming().iterations === Infinity
+              ? null
+              : animation.finished.catch(() => null),
+          ),
+      );
+      const result = await axe.run(document, {
+        runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'],
+      });
+      return result.violations.map(({ id, impact, nodes }) => ({
+        id,
+        impact,
+        nodes: nodes.slice(0, 3).map((node) => `${node.html.slice(0, 160)} ${node.failureSummary ?? ''}`),
+      }));
+    });
+    const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+    assert.deepEqual(serious, [], `${stop}: axe`);
+    this.quiet(stop);
+    const folder = process.env.HEARTH_SCREENSHOTS;
+    if (folder) {
+      mkdirSync(folder, { recursive: true });
+      const name = `${stop.replaceAll(' ', '-')}-${view.width}-${view.language}-${view.scheme}.png`;
+      await page.screenshot({ path: join(folder, name), fullPage: true });
+    }
+  }
+
+  /** Nothing was logged that was not meant to be. */
+  quiet(stop: string): void {
+    const loud = this.faults.filter((fault) => !this.forgiven.some((pattern) => pattern.test(fault)));
+    assert.deepEqual(loud, [], `${stop}: the console is not quiet`);
+  }
+}
+
+/** A Chromium for the tests of one `describe`; pages are closed after each test. */
+export function useBrowser(): { open: (view: View, url: string) => Promise<Visit> } {
+  let browser: Browser | null = null;
+  let axe = '';
+  before(async () => {
+    buildWebui(() => {});
+    const require = createRequire(import.meta.url);
+    axe = (require('axe-core') as typeof import('axe-core')).source;
+    // Chromium refuses to sandbox for root.
+    const args = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
+    browser = await chromium.launch({ executablePath: requireTool('chromium'), args });
+  });
+  afterEach(async () => {
+    await Promise.all((browser?.contexts() ?? []).map((context) => context.close()));
+  });
+  after(async () => {
+    await browser?.close();
+  });
+  return {
+    open: async (view, url) => {
+      if (!browser) throw new Error('the browser has not been started');
+      const context = await browser.newContext({
+        viewport: { width: view.width, height: view.height },
+        locale: view.language === 'en' ? 'en-GB' : 'zh-CN',
+        colorScheme: view.scheme,
+        reducedMotion: 'reduce',
+      });
+      const visit = new Visit(await context.newPage(), view, axe);
+      await visit.page.goto(url);
+      return visit;
+    },
+  };
+}
