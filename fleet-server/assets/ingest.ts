@@ -207,6 +207,10 @@ class StallWatch {
     return this.#controller.signal;
   }
 
+  throwIfStopped(): void {
+    this.#outer.throwIfAborted();
+  }
+
   alive(): void {
     this.#timer.refresh();
   }
@@ -232,6 +236,8 @@ async function ask(
       signal: watch.signal,
     });
   } catch (error) {
+    // Told to stop is no fault of the origin's.
+    watch.throwIfStopped();
     throw new HearthError('origin_unreachable', `${url} cannot be reached: ${reasonOf(error)}`, {
       cause: error,
     });

@@ -197,3 +197,11 @@ test('a batch of deliveries for tokens nobody issued is settled at nothing, and 
   });
   await link.close();
 });
+
+test('a packet that announces more than a message may hold ends the connection before it is read', async () => {
+  const box = await fleet.enrol();
+  const link = await box.connect();
+  // PUBLISH, QoS 0, remaining length 200 MB; then nothing.
+  link.client.stream.write(Buffer.from([0x30, 0x80, 0x84, 0xaf, 0x5f]));
+  await until('cut off', () => link.closed);
+});

@@ -16,6 +16,7 @@ import { type CommandBody, type DownKind, type DownMessage, encodeDown } from '#
 import { signCommand } from '#protocol/signing.ts';
 import { downFilter, downTopic, parseTopic, TOPIC_LEVELS } from '#protocol/topics.ts';
 import type { Inbound, Link } from './inbound.ts';
+import { limitPackets } from './packet-limit.ts';
 import type { Presence } from './presence.ts';
 
 export interface BrokerOptions {
@@ -29,6 +30,8 @@ export interface BrokerOptions {
 
 /** Messages of one box that may wait for the database; a box that sends faster is cut off and comes back. */
 const BACKLOG = 256;
+/** A payload of the largest size with its topic and header; what is larger is not even read. */
+const MAX_PACKET_BYTES = 2 * LIMITS.mqttPayloadBytes;
 /** How long a `configure` command is good for: longer than any clock is wrong while the link stands. */
 const CONFIGURE_LIFE_MS = 3_600_000;
 
@@ -84,7 +87,10 @@ export class Broker implements Link {
         minVersion: 'TLSv1.2',
         handshakeTimeout: 10_000,
       },
-      (socket) => aedes.handle(socket),
+      (socket) => {
+        limitPackets(socket, MAX_PACKET_BYTES);
+        aedes.handle(socket);
+      },
     );
     this.#server.on('tlsClientError', (error) =>
       this.#log.debug({ err: error.message }, 'a TLS handshake failed'),

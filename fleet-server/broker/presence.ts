@@ -14,18 +14,18 @@ export class Presence {
   readonly #db: Database;
   readonly #brokerUrl: string;
   readonly #log: Logger;
+  readonly #connected = new Set<string>();
   readonly #unsaved = new Map<string, { heartbeat: Heartbeat; at: Date }>();
   readonly #refusals = new Map<string, number>();
   readonly #timer: NodeJS.Timeout;
-  #saving: Promise<void> = Promise.resolve();
+  /** Writes follow one another, so that a late "offline" never overtakes the "online" after it. */
+  #tail: Promise<unknown> = Promise.resolve();
 
   constructor(db: Database, brokerUrl: string, log: Logger, saveEveryMs = 1000) {
     this.#db = db;
     this.#brokerUrl = brokerUrl;
     this.#log = log;
-    this.#timer = setInterval(() => {
-      this.#saving = this.#saving.then(() => this.#save());
-    }, saveEveryMs);
+    this.#timer = setInterval(() => void this.#inOrder(() => this.#save()), saveEveryMs);
   }
 
   /** At start: nobody can be connected to a broker that has just begun. */
@@ -35,21 +35,28 @@ export class Presence {
   }
 
   async online(boxId: string, hello: { bootId: string; agentVersion: string }): Promise<void> {
-    await this.#db
-      .update(boxes)
-      .set({ online: true, brokerUrl: this.#brokerUrl, lastSeenAt: new Date(), ...hello })
-      .where(eq(boxes.id, boxId));
-    await notify(this.#db, 'boxes', boxId);
+    this.#connected.add(boxId);
+    await this.#inOrder(async () => {
+      await this.#db
+        .update(boxes)
+        .set({ online: true, brokerUrl: this.#brokerUrl, lastSeenAt: new Date(), ...hello })
+        .where(eq(boxes.id, boxId));
+      await notify(this.#db, 'boxes', boxId);
+    });
   }
 
   async offline(boxId: string): Promise<void> {
+    this.#connected.delete(boxId);
     this.#unsaved.delete(boxId);
-    // A box that has moved to another broker meanwhile is that one's to speak of.
-    await this.#db
-      .update(boxes)
-      .set({ online: false })
-      .where(sql`${boxes.id} = ${boxId} AND ${boxes.brokerUrl} = ${this.#brokerUrl}`);
-    await notify(this.#db, 'boxes', boxId);
+    await this.#inOrder(async () => {
+      if (this.#connected.has(boxId)) return;
+      // A box that has moved to another broker meanwhile is that one's to speak of.
+      await this.#db
+        .update(boxes)
+        .set({ online: false })
+        .where(sql`${boxes.id} = ${boxId} AND ${boxes.brokerUrl} = ${this.#brokerUrl}`);
+      await notify(this.#db, 'boxes', boxId);
+    });
   }
 
   heartbeat(boxId: string, heartbeat: Heartbeat): void {
@@ -62,16 +69,19 @@ export class Presence {
 
   async close(): Promise<void> {
     clearInterval(this.#timer);
-    await this.#saving.then(() => this.#save());
-    await this.#db
-      .update(boxes)
-      .set({ online: false })
-      .where(eq(boxes.brokerUrl, this.#brokerUrl))
-      .catch(() => undefined);
+    await this.#inOrder(() => this.#save());
+    await this.#inOrder(() => this.reset()).catch(() => undefined);
+  }
+
+  #inOrder<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#tail.then(work);
+    this.#tail = done.catch(() => undefined);
+    return done;
   }
 
   async #save(): Promise<void> {
-    const beats = [...this.#unsaved];
+    // Who sends heartbeats is online, even if the write that said so was lost with the database.
+    const beats = [...this.#unsaved].filter(([boxId]) => this.#connected.has(boxId));
     const refusals = [...this.#refusals];
     this.#unsaved.clear();
     this.#refusals.clear();
@@ -79,7 +89,7 @@ export class Presence {
       if (beats.length > 0) {
         const rows = JSON.stringify(beats.map(([id, { heartbeat, at }]) => ({ id, heartbeat, at })));
         await this.#db.execute(sql`
-          UPDATE boxes SET heartbeat = new.heartbeat, last_seen_at = new.at
+          UPDATE boxes SET heartbeat = new.heartbeat, last_seen_at = new.at, online = boxes.revoked_at IS NULL
           FROM jsonb_to_recordset(${rows}::jsonb) AS new (id text, heartbeat jsonb, at timestamptz)
           WHERE boxes.id = new.id`);
       }

@@ -8,6 +8,8 @@ const INGEST = 'ingest';
 const INGESTS_AT_ONCE = 4;
 /** An asset of 256 GiB from an origin at 10 MB/s takes eight hours. */
 const INGEST_LIFE_S = 8 * 3600;
+/** A worker that died is noticed by its silence, and the job given to another. */
+const INGEST_HEARTBEAT_S = 10;
 
 /** The job queue: in Postgres, so that jobs survive any process. */
 export class Jobs {
@@ -35,6 +37,7 @@ export class Jobs {
       retryDelay: 5,
       retryBackoff: true,
       expireInSeconds: INGEST_LIFE_S,
+      heartbeatSeconds: INGEST_HEARTBEAT_S,
     });
     return new Jobs(boss);
   }
@@ -46,15 +49,14 @@ export class Jobs {
 
   /** Works on ingest jobs until `signal` aborts. */
   async work(db: Database, signal: AbortSignal, log: Logger): Promise<void> {
-    for (let worker = 0; worker < INGESTS_AT_ONCE; worker++) {
-      await this.#boss.work<{ assetId: string }>(INGEST, { pollingIntervalSeconds: 0.5 }, async ([job]) => {
-        if (!job) return;
-        const { assetId } = job.data;
-        const { retry } = await ingestAsset(db, assetId, { signal });
-        if (retry) throw new HearthError('unavailable', `asset ${assetId} is to be read again later`);
-        log.debug({ assetId }, 'ingested');
-      });
-    }
+    const options = { pollingIntervalSeconds: 0.5, localConcurrency: INGESTS_AT_ONCE };
+    await this.#boss.work<{ assetId: string }>(INGEST, options, async ([job]) => {
+      if (!job) return;
+      const { assetId } = job.data;
+      const { retry } = await ingestAsset(db, assetId, { signal });
+      if (retry) throw new HearthError('unavailable', `asset ${assetId} is to be read again later`);
+      log.debug({ assetId }, 'ingested');
+    });
   }
 
   async close(): Promise<void> {
