@@ -26,6 +26,7 @@ type Asked = { site: RoutedSite; path: string; skip: Set<string> } | { status: n
 
 /** A box that hands a client back is left out for that client; after this many, the origin serves it. */
 const MAX_SKIPS = 4;
+const SKIP = 'hearth-skip';
 
 /**
  * Sends each client to a box that holds what it asks for, or to the origin: 302 with a signed link (RFC 9110
@@ -114,7 +115,9 @@ export class Router {
       this.#options.sealKey,
     );
     this.#metrics.redirects.inc({ target: 'box' });
-    redirect(response, `${box.contentUrl}/c/${token}/${site.id}${encodePath(path)}`);
+    // The box repeats these if it hands the client back, so that two bad boxes cannot send it to and fro for ever.
+    const skipped = skip.size === 0 ? '' : `?${[...skip].map((id) => `${SKIP}=${id}`).join('&')}`;
+    redirect(response, `${box.contentUrl}/c/${token}/${site.id}${encodePath(path)}${skipped}`);
   }
 
   #choose(holders: readonly string[], skip: ReadonlySet<string>): Candidate | null {
@@ -146,7 +149,7 @@ export class Router {
     }
     if (!assetPathSchema.safeParse(path).success)
       return { status: 404, message: 'Nothing can lie at this path.' };
-    const skip = new URLSearchParams(query).getAll('hearth-skip').slice(0, MAX_SKIPS);
+    const skip = new URLSearchParams(query).getAll(SKIP).slice(0, MAX_SKIPS);
     return { site, path, skip: new Set(skip.filter((id) => boxIdSchema.safeParse(id).success)) };
   }
 
