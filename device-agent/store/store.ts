@@ -213,8 +213,10 @@ export class Store {
   ): Promise<{ partial: PartialObject; good: Set<number> }> {
     const { sha256 } = manifest;
     const chunks = manifest.hashes.length / 32;
-    const claimed = await this.#objects.claimed(sha256, chunks);
-    const partial = await this.#objects.openPartial(sha256, manifest.sizeBytes);
+    const { claimed, partial } = await this.#alone(async () => ({
+      claimed: await this.#objects.claimed(sha256, chunks),
+      partial: await this.#objects.openPartial(sha256, manifest.sizeBytes),
+    }));
     const good = new Set<number>();
     try {
       const piece = Buffer.allocUnsafe(PIECE_BYTES);
@@ -270,8 +272,10 @@ export class Store {
       object.bytesDone += chunkSpan(object, index).length;
     }
     this.#emit({ type: 'withdrawn', sha256 });
+    // In the queue before anyone hears of it: a download that began on new files would be overwritten by the move.
+    const moved = this.#alone(() => this.#objects.demote(sha256, good));
     this.changed(object);
-    await this.#alone(() => this.#objects.demote(sha256, good));
+    await moved;
   }
 
   /** Runs changes to files one after another, and names what the disk does to them. */
