@@ -4,10 +4,13 @@ import { boxes, ledgerAccounts, ledgerEntries, ledgerTransfers, tenants } from '
 import { HearthError } from '#protocol/errors.ts';
 import type { Account, Transfer } from '#protocol/http-fleet.ts';
 
-/** What people call an account: the box's label, the tenant's name. */
+/**
+ * What people call an account: the box's label, the tenant's name. Columns are written out: in a select from
+ * one table drizzle leaves the table's name away, and "id" would be the inner table's own.
+ */
 const accountName = sql<string>`coalesce(
-  (SELECT ${boxes.label} FROM ${boxes} WHERE 'box:' || ${boxes.id} = ${ledgerAccounts.id}),
-  (SELECT ${tenants.name} FROM ${tenants} WHERE 'tenant:' || ${tenants.id} = ${ledgerAccounts.id}),
+  (SELECT b.label FROM ${boxes} b WHERE 'box:' || b.id = ledger_accounts.id),
+  (SELECT t.name FROM ${tenants} t WHERE 'tenant:' || t.id = ledger_accounts.id),
   'Fleet fees')`;
 
 interface Page {

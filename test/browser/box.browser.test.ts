@@ -4,10 +4,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { claimSchema, waitFor } from '#local/fleet-api.ts';
+import type { Page } from 'playwright-core';
+import { assignmentsCreated, claimSchema, waitFor } from '#fleet/client/fleet-api.ts';
 import type { Program } from '#local/program.ts';
 import { startAgent } from '#local/programs.ts';
-import type { Asset, Site } from '#protocol/http-fleet.ts';
+import type { Site } from '#protocol/http-fleet.ts';
 import { testPort, useSystem } from '#test/support/system.ts';
 import { needsTool } from '#test/support/tools.ts';
 import { boxEn } from '#webui/box/messages/en.ts';
@@ -36,12 +37,11 @@ describe('the LAN dashboard, as a household uses it', needsTool('chromium', 'fon
   const agents: Program[] = [];
   const paths = ['/film.mp4', '/hls/part-1.ts'];
   let site: Site;
-  let assets: Asset[];
 
   before(async () => {
     for (const path of paths) get().origin.write(path, randomBytes(3_000_000));
     site = await get().addSite();
-    assets = await get().ingest(site, paths);
+    await get().ingest(site, paths);
   });
   after(async () => {
     await Promise.all(agents.map((agent) => agent.stop()));
@@ -111,7 +111,7 @@ describe('the LAN dashboard, as a household uses it', needsTool('chromium', 'fon
       await system.api.post(
         '/assignments',
         { assets: { siteId: site.id }, boxes: { boxIds: [box.id] }, ttlMs: 86_400_000 },
-        { parse: (value: unknown) => value },
+        assignmentsCreated,
       );
       await visit.sees(t('head.earning.title'));
       await page.getByRole('link', { name: t('nav.content'), exact: true }).click();
@@ -129,13 +129,16 @@ describe('the LAN dashboard, as a household uses it', needsTool('chromium', 'fon
           const fetched = await system.fetch(site, '/film.mp4', { keepBody: false });
           assert.equal(fetched.status, 200);
           const [now] = (await system.knownBoxes()).filter((one) => one.id === box.id);
-          return now && BigInt(now.earned) > 0n;
+          return (now && BigInt(now.earned) > 0n) || null;
         },
         'nothing was earned',
         { timeoutMs: 60_000 },
       );
       await visit.sees(t('reason.claimed'));
-      await waitFor(async () => (await page.locator('.chart canvas').count()) === 1, 'no chart is drawn');
+      await waitFor(
+        async () => (await page.locator('.chart canvas').count()) === 1 || null,
+        'no chart is drawn',
+      );
       await visit.check('box earnings');
       const shown = await shownCredits(page, t('earn.final'));
       const booked = await waitFor(async () => {
@@ -205,8 +208,8 @@ describe('the LAN dashboard, as a household uses it', needsTool('chromium', 'fon
 });
 
 /** The micro-credits a row of the totals shows. */
-async function shownCredits(page: import('playwright-core').Page, stage: string): Promise<bigint> {
+async function shownCredits(page: Page, stage: string): Promise<bigint> {
   const row = page.locator('.flow li').filter({ has: page.getByText(stage, { exact: true }) });
-  const text = await row.locator('.strong').nth(1).innerText();
-  return BigInt(text.replace(/[^\d]/g, ''));
+  const text = await row.locator('.strong').nth(1).textContent();
+  return BigInt((text ?? '').replace(/[^\d]/g, ''));
 }

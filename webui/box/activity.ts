@@ -54,7 +54,7 @@ function moreOf(kind: ActivityKind, detail: Activity['detail']): string | null {
     if (typeof detail.damagedChunks === 'number' && detail.damagedChunks > 0) {
       return t('activity.damaged.n', { n: formatNumber(detail.damagedChunks) });
     }
-    if (typeof detail.checkedChunks === 'number') {
+    if (typeof detail.checkedChunks === 'number' && detail.checkedChunks > 0) {
       return t('activity.checked.n', { n: formatNumber(detail.checkedChunks) });
     }
   }

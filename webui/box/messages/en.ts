@@ -131,11 +131,11 @@ export const boxEn = {
   'content.queued.n': '{n} waiting',
   'content.failed.n': '{n} failed',
   'content.check': 'Check of what is held: {text}',
-  'content.check.running': 'Checking, {share} done',
-  'content.check.fine': 'All {n} pieces are as they should be',
+  'content.check.running': 'under way, {share} done',
+  'content.check.fine': 'all {n} pieces are as they should be',
   'content.check.damaged.n':
     '{n} damaged piece found and fetched again|{n} damaged pieces found and fetched again',
-  'content.check.never': 'Not checked since the box started',
+  'content.check.never': 'nothing was held when the box started, so there was nothing to check',
   'content.search': 'Search',
   'content.noMatch': 'No file matches.',
 

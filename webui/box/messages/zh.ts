@@ -127,7 +127,7 @@ export const boxZh: { readonly [K in keyof typeof boxEn]: string } = {
   'content.check.running': '正在检查，已完成 {share}',
   'content.check.fine': '全部 {n} 个分块均正常',
   'content.check.damaged.n': '发现 {n} 个损坏的分块并重新获取',
-  'content.check.never': '启动后尚未检查',
+  'content.check.never': '启动时没有内容，无需检查',
   'content.search': '搜索',
   'content.noMatch': '没有匹配的文件。',
 

@@ -64,7 +64,7 @@ function Check({ integrity }: { integrity: BoxStatus['integrity'] }) {
   let text = t('content.check.never');
   if (running) text = t('content.check.running', { share: formatShare(checkedChunks, totalChunks) });
   else if (damagedChunks > 0) text = t('content.check.damaged.n', { n: formatNumber(damagedChunks) });
-  else if (finishedAt) text = t('content.check.fine', { n: formatNumber(checkedChunks) });
+  else if (finishedAt && totalChunks > 0) text = t('content.check.fine', { n: formatNumber(checkedChunks) });
   return <p class="soft small">{t('content.check', { text })}</p>;
 }
 

@@ -66,11 +66,9 @@ function SiteTable({ items }: { items: Site[] }) {
               {site.tenantName}
             </td>
             <td data-label={t('sites.assets')}>
-              <a
-                href={`${href('assets')}?site=${encodeURIComponent(site.id)}`}
-                aria-label={`${t('sites.see')}: ${site.hostname}`}
-              >
+              <a href={`${href('assets')}?site=${encodeURIComponent(site.id)}`}>
                 {formatNumber(site.assets)}
+                <span class="visually-hidden"> {`${t('sites.see')}: ${site.hostname}`}</span>
               </a>
             </td>
             <td data-label={t('sites.delivered')}>

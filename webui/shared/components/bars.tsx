@@ -18,7 +18,7 @@ export function Bar(props: { label: string; parts: Part[]; total: number; size?:
     <div class={`bar ${props.size ?? ''}`} role="img" aria-label={props.label}>
       {props.parts.map((part, index) =>
         part.value > 0 ? (
-          <span key={index} class={part.ink} style={{ width: `max(3px, ${(100 * part.value) / whole}%)` }} />
+          <span key={index} class={part.ink} style={{ width: `max(5px, ${(100 * part.value) / whole}%)` }} />
         ) : null,
       )}
     </div>
