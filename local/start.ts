@@ -14,6 +14,7 @@ import { Workspace } from './workspace.ts';
  */
 const USAGE = 'usage: npm start [-- --once]   (environment: HEARTH_DATA, DATABASE_URL)';
 
+const STANDARD_DATA = join(ROOT, '.hearth');
 const startedAt = Date.now();
 const say = (line: string) => {
   const seconds = ((Date.now() - startedAt) / 1000).toFixed(1).padStart(6);
@@ -46,7 +47,7 @@ async function main(): Promise<number> {
   let system: LocalSystem | null = null;
   let code = 1;
   try {
-    workspace = await Workspace.open(process.env.HEARTH_DATA || join(ROOT, '.hearth'), BOX_COUNT, say);
+    workspace = await Workspace.open(process.env.HEARTH_DATA || STANDARD_DATA, BOX_COUNT, say);
     buildWebui(say);
     system = new LocalSystem(workspace, say, stop.signal);
     const site = await untilDeath(system, stop, runTour(system, stop.signal));
@@ -122,9 +123,8 @@ function guide(system: LocalSystem, workspace: Workspace, site: Site): string {
       (box) => `${box.label.padEnd(20)}${box.lanUrl}/   (its dashboard; set a password there first)`,
     ),
     '',
-    'The command line, in another terminal:',
-    `  export HEARTH_URL=${system.api.url} HEARTH_TOKEN=$(node -p 'JSON.parse(fs.readFileSync("${workspace.path('settings.json')}")).adminToken')`,
-    '  npm run -s hearth -- boxes',
+    'The command line, in another terminal here:',
+    `  ${workspace.directory === STANDARD_DATA ? '' : `HEARTH_DATA=${workspace.directory} `}npm run -s hearth -- boxes`,
     '',
     `Data, logs and the password are in ${workspace.directory}. Ctrl-C stops everything.`,
     '',

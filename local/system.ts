@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
+import { boxesPage, claimSchema, FleetApi, waitFor } from '#fleet/client/fleet-api.ts';
 import { HearthError } from '#protocol/errors.ts';
-import { boxesPage, claimSchema, FleetApi, waitFor } from './fleet-api.ts';
+import { writePrivate } from './files.ts';
 import type { Origin } from './origin.ts';
 import { startOrigin } from './origin.ts';
 import { LocalPostgres } from './postgres.ts';
@@ -119,6 +120,9 @@ export class LocalSystem {
     });
     this.ownProgram(program);
     this.fleet = new FleetApi(`http://127.0.0.1:${ports.api}`, workspace.settings.adminToken);
+    // Where the command line looks when it is told nothing else.
+    const connection = { url: this.fleet.url, token: workspace.settings.adminToken };
+    writePrivate(workspace.path('cli.json'), `${JSON.stringify(connection)}\n`);
     this.router = `http://127.0.0.1:${ports.router}`;
   }
 

@@ -1,11 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { HearthError } from '#protocol/errors.ts';
-import type { Asset, Assignment, Site } from '#protocol/http-fleet.ts';
-import { boxDetailSchema } from '#protocol/http-fleet.ts';
-import type { Fetched } from './client.ts';
-import { fetchAsClient } from './client.ts';
 import {
   assetSchema,
   assetsCreated,
@@ -15,7 +10,13 @@ import {
   siteSchema,
   sitesPage,
   waitFor,
-} from './fleet-api.ts';
+} from '#fleet/client/fleet-api.ts';
+import { credits, table } from '#fleet/client/format.ts';
+import { HearthError } from '#protocol/errors.ts';
+import type { Asset, Assignment, Site } from '#protocol/http-fleet.ts';
+import { boxDetailSchema } from '#protocol/http-fleet.ts';
+import type { Fetched } from './client.ts';
+import { fetchAsClient } from './client.ts';
 import type { LocalSystem } from './system.ts';
 
 const HOSTNAME = 'video.localhost';
@@ -224,28 +225,7 @@ export async function earningsTable(system: LocalSystem): Promise<string> {
     const delivered = sum(box.earnings.days.map((day) => day.bytes));
     rows.push([label, id, box.state, `${box.held}`, megabytes(delivered), credits(box.earned)]);
   }
-  return table([['box', 'id', 'state', 'holds', 'delivered MB', 'earned credits'], ...rows], 3);
-}
-
-/** Columns padded; those from `numbersFrom` on are aligned to the right. */
-export function table(rows: string[][], numbersFrom: number): string {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) =>
-          column < numbersFrom ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0),
-        )
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
-}
-
-/** Micro-credits as credits, exactly: `1234567` is `1.234567`. */
-export function credits(micro: string): string {
-  const digits = micro.replace('-', '').padStart(7, '0');
-  return `${micro.startsWith('-') ? '-' : ''}${digits.slice(0, -6)}.${digits.slice(-6)}`;
+  return table(['BOX', 'ID', 'STATE', 'HOLDS', 'DELIVERED MB', 'EARNED CREDITS'], rows);
 }
 
 function megabytes(bytes: number): string {

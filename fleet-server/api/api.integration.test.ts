@@ -175,6 +175,27 @@ test('the router refuses what it cannot route, and goes nowhere else', async () 
   assert.equal(await route(`/_site/${site?.id}/%zz`), 400);
 });
 
+test('lists come in pages, by path, none left out and none twice', async () => {
+  const site = await fleet.ask('POST', '/sites', { hostname: 'pages.test', origin: originUrl }, siteSchema);
+  const paths = ['/c', '/a', '/e', '/b', '/d'];
+  await fleet.ask('POST', '/assets', { siteId: site.id, paths }, items);
+  const page = items.extend({ next: z.string().nullable() });
+  const seen: string[] = [];
+  for (let after: string | null = ''; after !== null; ) {
+    const cursor: string = after === '' ? '' : `&after=${after}`;
+    const got: z.infer<typeof page> = await fleet.ask(
+      'GET',
+      `/assets?siteId=${site.id}&limit=2${cursor}`,
+      undefined,
+      page,
+    );
+    assert.ok(got.items.length <= 2);
+    seen.push(...got.items.map((asset) => asset.path));
+    after = got.next;
+  }
+  assert.deepEqual(seen, paths.toSorted());
+});
+
 test('the API describes itself, and answers unknown paths in its own form', async () => {
   assert.equal((await fleet.raw('GET', '/docs/')).status, 200);
   const { status, text } = await fleet.raw('GET', '/api/v1/nothing', { headers: bearer });

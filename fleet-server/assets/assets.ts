@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, inArray, ne, sql } from 'drizzle-orm';
+import { and, asc, eq, inArray, ne, sql } from 'drizzle-orm';
 import type { z } from 'zod';
 import type { Database, Queryable } from '#fleet/database/database.ts';
 import { notify } from '#fleet/database/listen.ts';
@@ -148,7 +148,7 @@ export async function selectAssets(
   return rows.map((row) => row.id);
 }
 
-/** Lists assets by path, with how many boxes should hold each and do. */
+/** Lists assets by site and path, with how many boxes should hold each and do. */
 export async function listAssets(
   db: Queryable,
   filter: {
@@ -174,10 +174,13 @@ export async function listAssets(
         filter.siteId ? eq(assets.siteId, filter.siteId) : undefined,
         filter.state ? eq(assets.state, filter.state) : undefined,
         filter.ids ? inArray(assets.id, filter.ids) : undefined,
-        filter.after ? gt(assets.id, filter.after) : undefined,
+        filter.after
+          ? sql`(${sites.hostname}, ${assets.path}) > (SELECT s.hostname, a.path FROM assets a JOIN sites s ON s.id = a.site_id
+              WHERE a.id = ${filter.after})`
+          : undefined,
       ),
     )
-    .orderBy(asc(assets.id))
+    .orderBy(asc(sites.hostname), asc(assets.path))
     .limit(filter.limit + 1);
   const items = rows.slice(0, filter.limit).map(
     ({ asset, siteHostname, wanted, held }): Asset => ({

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, isNull, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, isNull, sql } from 'drizzle-orm';
 import type { z } from 'zod';
 import { endPlacements, listPlacements } from '#fleet/assignments/assignments.ts';
 import { enqueue } from '#fleet/commands/outbox.ts';
@@ -36,10 +36,12 @@ export async function listBoxes(
       and(
         isNull(boxes.revokedAt),
         filter.ids ? sql`${boxes.id} = ANY(${sql.param(filter.ids)}::text[])` : undefined,
-        filter.after ? gt(boxes.id, filter.after) : undefined,
+        filter.after
+          ? sql`(${boxes.label}, ${boxes.id}) > (SELECT label, id FROM boxes WHERE id = ${filter.after})`
+          : undefined,
       ),
     )
-    .orderBy(asc(boxes.id))
+    .orderBy(asc(boxes.label), asc(boxes.id))
     .limit(filter.limit + 1);
   const page = rows.slice(0, filter.limit);
   const ids = page.map((row) => row.id);

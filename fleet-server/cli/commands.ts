@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import type { FleetApi } from '#local/fleet-api.ts';
+import type { FleetApi } from '#fleet/client/fleet-api.ts';
+import { credits, duration, size, table, time } from '#fleet/client/format.ts';
 import { HearthError } from '#protocol/errors.ts';
 import {
   accountSchema,
@@ -15,7 +16,6 @@ import {
   transferSchema,
 } from '#protocol/http-fleet.ts';
 import { commandIdSchema } from '#protocol/ids.ts';
-import { credits, duration, size, table, time } from './format.ts';
 
 /** What was typed after the command's name. */
 export interface Arguments {

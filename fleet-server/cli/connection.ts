@@ -20,7 +20,7 @@ export function findConnection(
   env: NodeJS.ProcessEnv,
   folder: string,
 ): Connection | { missing: string } {
-  const file = readFile(path.join(folder, env.HEARTH_DATA || '.hearth', 'cli.json'));
+  const file = readFile(path.resolve(folder, env.HEARTH_DATA || '.hearth', 'cli.json'));
   const url = given.url ?? (env.HEARTH_URL || file?.url);
   const token = given.token ?? (env.HEARTH_TOKEN || file?.token);
   if (url !== undefined && !/^https?:\/\/[^/]/.test(url))

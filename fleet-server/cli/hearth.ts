@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util';
-import { FleetApi } from '#local/fleet-api.ts';
+import { FleetApi } from '#fleet/client/fleet-api.ts';
 import { isHearthError, messageOf } from '#protocol/errors.ts';
 import { COMMANDS, UsageError } from './commands.ts';
 import { findConnection } from './connection.ts';

@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { changedSchema, waitFor } from '#local/fleet-api.ts';
+import { changedSchema, waitFor } from '#fleet/client/fleet-api.ts';
 import { prepareVideo } from '#local/video.ts';
 import { TestSystem } from '#test/support/system.ts';
 import type { Bench } from './bench.ts';

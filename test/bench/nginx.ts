@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { waitFor } from '#local/fleet-api.ts';
+import { waitFor } from '#fleet/client/fleet-api.ts';
 import { testPort } from '#test/support/system.ts';
 import { findTool } from '#test/support/tools.ts';
 import { childrenOf } from './measure.ts';

@@ -1,4 +1,4 @@
-import { table } from '#local/tour.ts';
+import { table } from '#fleet/client/format.ts';
 
 /** One figure. `ratio` is ours beside the peer's, turned so that above 1 ours is better. */
 export interface Figure {
@@ -29,7 +29,7 @@ export function asTable(figures: Figure[]): string {
     if (figure.peer !== null && figure.ratio !== null) row.ratios.set(figure.peer, figure.ratio);
     rows.set(key, row);
   }
-  const header = ['bench', 'case', 'unit', 'value', ...peers.map((peer) => `x ${peer}`)];
+  const head = ['BENCH', 'CASE', 'UNIT', 'VALUE', ...peers.map((peer) => `x ${peer}`)];
   const body = [...rows.values()].map(({ figure, ratios }) => [
     figure.bench,
     figure.case,
@@ -37,7 +37,7 @@ export function asTable(figures: Figure[]): string {
     String(rounded(figure.value)),
     ...peers.map((peer) => ratios.get(peer)?.toFixed(2) ?? ''),
   ]);
-  return table([header, ...body], 3);
+  return table(head, body);
 }
 
 function rounded(value: number): number {

@@ -28,12 +28,10 @@ export function size(bytes: number): string {
   return `${unit === 0 ? value : value.toFixed(value < 10 ? 1 : 0)} ${units[unit]}`;
 }
 
-/** Micro-credits as credits, exact: "-1234500" -> "-1.2345". */
+/** Micro-credits as credits, exact and aligned: "1234567" -> "1.234567". */
 export function credits(micro: string): string {
-  const negative = micro.startsWith('-');
   const digits = micro.replace('-', '').padStart(7, '0');
-  const fraction = digits.slice(-6).replace(/0+$/, '');
-  return `${negative ? '-' : ''}${digits.slice(0, -6)}${fraction === '' ? '' : `.${fraction}`}`;
+  return `${micro.startsWith('-') ? '-' : ''}${digits.slice(0, -6)}.${digits.slice(-6)}`;
 }
 
 /** "2026-11-21T09:30:00.000Z" -> "2026-11-21 09:30:00Z"; "-" for never. */
