@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { accountsPage, changedSchema, waitFor } from '#local/fleet-api.ts';
+import { accountsPage, changedSchema, waitFor } from '#fleet/client/fleet-api.ts';
 import { prepareVideo } from '#local/video.ts';
 import type { Asset, Site } from '#protocol/http-fleet.ts';
 import { overviewSchema } from '#protocol/http-fleet.ts';

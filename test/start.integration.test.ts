@@ -5,7 +5,7 @@ import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, describe, it } from 'node:test';
-import { waitFor } from '#local/fleet-api.ts';
+import { waitFor } from '#fleet/client/fleet-api.ts';
 import { isAlive, processIdentity } from '#local/processes.ts';
 import { findTool } from '#test/support/tools.ts';
 

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, before, describe, it } from 'node:test';
-import { waitFor } from '#local/fleet-api.ts';
+import { waitFor } from '#fleet/client/fleet-api.ts';
 import type { Asset, Site } from '#protocol/http-fleet.ts';
 import type { TestBox } from '#test/support/box.ts';
 import { mintFor } from '#test/support/minting.ts';

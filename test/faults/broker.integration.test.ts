@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { before, describe, it } from 'node:test';
 import { connect as connectTls } from 'node:tls';
-import { boxSchema, waitFor } from '#local/fleet-api.ts';
+import { boxSchema, waitFor } from '#fleet/client/fleet-api.ts';
 import { newId } from '#protocol/ids.ts';
 import { LIMITS } from '#protocol/limits.ts';
 import { UP_KINDS } from '#protocol/messages.ts';

@@ -4,7 +4,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { waitFor } from '#local/fleet-api.ts';
+import { waitFor } from '#fleet/client/fleet-api.ts';
 import { LocalPostgres } from '#local/postgres.ts';
 import { isHearthError } from '#protocol/errors.ts';
 import type { Asset, Site } from '#protocol/http-fleet.ts';
@@ -161,10 +161,13 @@ describe('programs killed at random moments', () => {
     const tally = await clients.end();
     await healed(system);
     // Boxes were never killed: each byte that a client has read is reported and paid, once.
+    let books = await audit(system.database.url);
     await waitFor(
-      async () =>
-        (await audit(system.database.url)).acceptedBytes - paidBefore >= tally.completedBytes ? true : null,
-      () => `not all deliveries are settled: ${JSON.stringify(tally)}`,
+      async () => {
+        books = await audit(system.database.url);
+        return books.acceptedBytes - paidBefore >= tally.completedBytes ? true : null;
+      },
+      () => `not all deliveries are settled: ${JSON.stringify({ paidBefore, tally, books })}`,
     );
     assert.equal((await settled(system)) - paidBefore, tally.completedBytes, JSON.stringify(tally));
     assert.ok(tally.fromBoxes > 10, JSON.stringify(tally));

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
-import { changedSchema, waitFor } from '#local/fleet-api.ts';
+import { changedSchema, waitFor } from '#fleet/client/fleet-api.ts';
 import type { Asset, Site } from '#protocol/http-fleet.ts';
 import { boxDetailSchema } from '#protocol/http-fleet.ts';
 import { useSystem } from '#test/support/system.ts';

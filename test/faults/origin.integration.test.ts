@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { before, beforeEach, describe, it } from 'node:test';
-import { assetSchema, waitFor } from '#local/fleet-api.ts';
+import { assetSchema, waitFor } from '#fleet/client/fleet-api.ts';
 import type { Asset, Site } from '#protocol/http-fleet.ts';
 import type { Fault } from '#test/support/faulty-origin.ts';
 import { useSystem } from '#test/support/system.ts';

@@ -19,6 +19,8 @@ export async function audit(databaseUrl: string): Promise<Books> {
   await client.connect();
   const number = async (sql: string): Promise<number> => Number((await client.query(sql)).rows[0]?.n ?? 0);
   try {
+    // One snapshot: settlement goes on meanwhile.
+    await client.query('begin isolation level repeatable read read only');
     assert.equal(
       await number(
         'select count(*) n from (select transfer_id from ledger_entries group by 1 having sum(amount) <> 0) t',

@@ -8,8 +8,11 @@ import { LocalPostgres } from '#local/postgres.ts';
 /** Set by test/run.ts: the server all test files of one run share, each with databases of its own. */
 export const SHARED_POSTGRES = 'HEARTH_TEST_POSTGRES';
 
-/** What is thrown away after the test need not reach the disk; a killed process loses nothing by it. */
-export const THROWAWAY = { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off' };
+/**
+ * What is thrown away after the test need not reach the disk. A commit must still reach the kernel before it is
+ * acknowledged (synchronous_commit stays on): tests kill servers, and lose nothing by that.
+ */
+export const THROWAWAY = { fsync: 'off', full_page_writes: 'off' };
 
 export interface TestDatabase {
   url: string;

@@ -3,7 +3,7 @@ import { randomUUID, webcrypto } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 import type { MqttClient } from 'mqtt';
 import { connect } from 'mqtt';
-import { claimSchema } from '#local/fleet-api.ts';
+import { claimSchema } from '#fleet/client/fleet-api.ts';
 import { enrolResponseSchema } from '#protocol/http-fleet.ts';
 import type { UpKind } from '#protocol/messages.ts';
 import { PROTOCOL_VERSION } from '#protocol/messages.ts';

@@ -3,8 +3,6 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before } from 'node:test';
-import type { Fetched, FetchOptions } from '#local/client.ts';
-import { fetchAsClient } from '#local/client.ts';
 import {
   assetsCreated,
   assetsPage,
@@ -15,7 +13,9 @@ import {
   FleetApi,
   siteSchema,
   waitFor,
-} from '#local/fleet-api.ts';
+} from '#fleet/client/fleet-api.ts';
+import type { Fetched, FetchOptions } from '#local/client.ts';
+import { fetchAsClient } from '#local/client.ts';
 import { isPortFree } from '#local/ports.ts';
 import type { Program } from '#local/program.ts';
 import type { FleetPorts } from '#local/programs.ts';
