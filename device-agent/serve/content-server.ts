@@ -7,6 +7,7 @@ import type { AssetEntry } from '#agent/store/catalog.ts';
 import type { Store } from '#agent/store/store.ts';
 import type { Clock } from '#agent/time/clock.ts';
 import { entityTag } from '#protocol/asset.ts';
+import { handBackLink } from '#protocol/content-url.ts';
 import { isHearthError, messageOf } from '#protocol/errors.ts';
 import { Buffers } from './buffers.ts';
 import { evaluatePreconditions, ifRangeHolds } from './conditional.ts';
@@ -15,7 +16,7 @@ import type { ServingMeter } from './meter.ts';
 import { OpenFiles } from './open-files.ts';
 import { parseRange } from './range.ts';
 import type { ContentTarget } from './request-target.ts';
-import { encodePath, parseTarget } from './request-target.ts';
+import { parseTarget } from './request-target.ts';
 import { sendSlice, writeAndWait } from './send.ts';
 import type { OpenEntitlement, TokenGate } from './token-gate.ts';
 
@@ -362,7 +363,7 @@ export class ContentServer {
       this.#text(response, 404, 'This box serves nothing yet.');
       return;
     }
-    const location = `${routerUrl.replace(/\/+$/, '')}/_site/${target.siteId}${encodePath(target.path)}?hearth-skip=${boxId}`;
+    const location = handBackLink(routerUrl, target, boxId, target.skipped);
     this.#bare(response, 302, [
       ...CORS,
       ['Location', location],

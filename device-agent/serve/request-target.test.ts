@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { assetPathSchema } from '#protocol/asset.ts';
-import { encodePath, parseTarget } from './request-target.ts';
+import { encodePath } from '#protocol/content-url.ts';
+import { parseTarget } from './request-target.ts';
 
 const site = 'site-0123456789abcdef';
 const token = 'A'.repeat(76);
@@ -12,7 +13,11 @@ test('a content target is taken apart and its path decoded once', () => {
     token,
     siteId: site,
     path: '/a b/%c.mp4',
+    skipped: new Set(),
   });
+  const skip = 'box-0123456789abcdef';
+  const again = parseTarget(`/c/${token}/${site}/a?hearth-skip=${skip}&hearth-skip=junk`);
+  assert.deepEqual(again && 'skipped' in again && [...again.skipped], [skip]);
   assert.equal(parseTarget('/index.html'), null);
 });
 
@@ -54,7 +59,7 @@ test('every path an asset can have survives the way through a URL; whatever else
       const path = `/${text}`;
       if (!assetPathSchema.safeParse(path).success) return;
       const parsed = parseTarget(`/c/${token}/${site}${encodePath(path)}`);
-      assert.deepEqual(parsed, { token, siteId: site, path });
+      assert.deepEqual(parsed, { token, siteId: site, path, skipped: new Set() });
     }),
     { numRuns: 1000 },
   );

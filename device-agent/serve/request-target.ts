@@ -1,3 +1,4 @@
+import { skippedIn } from '#protocol/content-url.ts';
 import { TOKEN_CHARS } from '#protocol/delivery-token.ts';
 import { LIMITS } from '#protocol/limits.ts';
 
@@ -7,6 +8,8 @@ export interface ContentTarget {
   siteId: string;
   /** Decoded, plain: as in an asset's manifest. */
   path: string;
+  /** Boxes that handed this client back before. */
+  skipped: ReadonlySet<string>;
 }
 
 const SITE_ID = /^site-[0-9a-hjkmnp-tv-z]{16}$/;
@@ -32,7 +35,8 @@ export function parseTarget(target: string): ContentTarget | { fault: string } |
   const siteId = text.slice(tokenEnd + 1, siteEnd);
   if (!SITE_ID.test(siteId) || token.length > 2 * TOKEN_CHARS) return { fault: 'the address is damaged' };
   const path = decodePath(text.slice(siteEnd));
-  return path === null ? { fault: 'the path is not a plain path' } : { token, siteId, path };
+  const skipped = skippedIn(query < 0 ? '' : target.slice(query + 1));
+  return path === null ? { fault: 'the path is not a plain path' } : { token, siteId, path, skipped };
 }
 
 /** Decodes a path once; null unless every segment is then plain text. */
@@ -50,9 +54,4 @@ function decodePath(encoded: string): string | null {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: refusing them is the point
   if (/[\u0000-\u001f\u007f\\?#]|\/\/|\/\.{1,2}(\/|$)|\/$/.test(path)) return null;
   return Buffer.byteLength(path) <= LIMITS.pathBytes ? path : null;
-}
-
-/** Percent-encodes a decoded path, each segment by itself (RFC 3986 section 2.1). */
-export function encodePath(path: string): string {
-  return path.split('/').map(encodeURIComponent).join('/');
 }

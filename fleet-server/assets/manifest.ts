@@ -2,6 +2,7 @@ import { and, eq } from 'drizzle-orm';
 import type { Queryable } from '#fleet/database/database.ts';
 import { assets, sites } from '#fleet/database/schema.ts';
 import type { AssetManifest } from '#protocol/asset.ts';
+import { encodePath } from '#protocol/content-url.ts';
 
 /** An asset's manifest, or null while it is not ready. */
 export async function manifestOf(db: Queryable, assetId: string): Promise<AssetManifest | null> {
@@ -41,9 +42,4 @@ export async function manifestOf(db: Queryable, assetId: string): Promise<AssetM
 /** Where an asset lies at its origin: the origin's base and the path, each segment percent-encoded. */
 export function originUrlOf(origin: string, path: string): string {
   return origin + encodePath(path);
-}
-
-/** Percent-encodes a decoded path for use in a URL (RFC 3986 section 2.1). */
-export function encodePath(path: string): string {
-  return path.split('/').map(encodeURIComponent).join('/');
 }

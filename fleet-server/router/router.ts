@@ -1,10 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import type { Counter } from 'prom-client';
-import { encodePath, originUrlOf } from '#fleet/assets/manifest.ts';
+import { originUrlOf } from '#fleet/assets/manifest.ts';
 import { assetPathSchema } from '#protocol/asset.ts';
+import { contentLink, SKIPS_MAX, skippedIn } from '#protocol/content-url.ts';
 import { deliveryKeyFor, mintToken } from '#protocol/delivery-token.ts';
-import { boxIdSchema } from '#protocol/ids.ts';
 import type { Catalogue, RoutedSite } from './catalogue.ts';
 import { type Candidate, choose } from './choice.ts';
 
@@ -22,11 +22,9 @@ export interface RouterMetrics {
 }
 
 /** A request as the router understands it. */
-type Asked = { site: RoutedSite; path: string; skip: Set<string> } | { status: number; message: string };
-
-/** A box that hands a client back is left out for that client; after this many, the origin serves it. */
-const MAX_SKIPS = 4;
-const SKIP = 'hearth-skip';
+type Asked =
+  | { site: RoutedSite; path: string; skip: ReadonlySet<string> }
+  | { status: number; message: string };
 
 /**
  * Sends each client to a box that holds what it asks for, or to the origin: 302 with a signed link (RFC 9110
@@ -116,12 +114,11 @@ export class Router {
     );
     this.#metrics.redirects.inc({ target: 'box' });
     // The box repeats these if it hands the client back, so that two bad boxes cannot send it to and fro for ever.
-    const skipped = skip.size === 0 ? '' : `?${[...skip].map((id) => `${SKIP}=${id}`).join('&')}`;
-    redirect(response, `${box.contentUrl}/c/${token}/${site.id}${encodePath(path)}${skipped}`);
+    redirect(response, contentLink(box.contentUrl, { token, siteId: site.id, path }, skip));
   }
 
   #choose(holders: readonly string[], skip: ReadonlySet<string>): Candidate | null {
-    if (skip.size >= MAX_SKIPS) return null;
+    if (skip.size >= SKIPS_MAX) return null;
     const candidates: Candidate[] = [];
     for (const id of holders) {
       const box = skip.has(id) ? undefined : this.#catalogue.box(id);
@@ -149,8 +146,7 @@ export class Router {
     }
     if (!assetPathSchema.safeParse(path).success)
       return { status: 404, message: 'Nothing can lie at this path.' };
-    const skip = new URLSearchParams(query).getAll(SKIP).slice(0, MAX_SKIPS);
-    return { site, path, skip: new Set(skip.filter((id) => boxIdSchema.safeParse(id).success)) };
+    return { site, path, skip: skippedIn(query) };
   }
 
   #keyOf(boxId: string): Buffer {
