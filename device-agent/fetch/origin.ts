@@ -64,7 +64,7 @@ export class OriginClient {
   ): Promise<{ body: AsyncIterable<Buffer>; start: number; end: number }> {
     let at = url;
     for (let hop = 0; hop <= MOST_REDIRECTS; hop++) {
-      const response = await this.#request(at, span, sizeBytes, signal);
+      const { response, givenUp } = await this.#request(at, span, sizeBytes, signal);
       const status = response.statusCode ?? 0;
       const { location } = response.headers;
       if ([301, 302, 303, 307, 308].includes(status) && location) {
@@ -73,7 +73,7 @@ export class OriginClient {
         continue;
       }
       try {
-        return { body: this.#body(response), ...spanOf(response, span, sizeBytes) };
+        return { body: this.#body(response, givenUp), ...spanOf(response, span, sizeBytes) };
       } catch (error) {
         response.destroy();
         throw error;
@@ -97,7 +97,7 @@ export class OriginClient {
     { start, length }: { start: number; length: number },
     sizeBytes: number,
     signal: AbortSignal,
-  ): Promise<http.IncomingMessage> {
+  ): Promise<{ response: http.IncomingMessage; givenUp: () => OriginError | null }> {
     const { stallMs, leastBytesPerSecond } = this.#options;
     const secure = url.startsWith('https:');
     return new Promise((resolve, reject) => {
@@ -110,17 +110,16 @@ export class OriginClient {
           'user-agent': 'hearth-agent',
         },
       });
-      const stalled = () =>
-        request.destroy(
-          new OriginError('origin_unreachable', `the origin sent nothing for ${stallMs / 1000} s`),
-        );
-      request.setTimeout(stallMs, stalled);
+      // Once there is a response, Node tells its reader of a reset and not of this reason.
+      let reason: OriginError | null = null;
+      const giveUp = (message: string) => {
+        reason = new OriginError('origin_unreachable', message);
+        request.destroy(reason);
+      };
+      request.setTimeout(stallMs, () => giveUp(`the origin sent nothing for ${stallMs / 1000} s`));
       // The whole asset may come: that is the longest it can take.
       const deadlineMs = stallMs + (sizeBytes / leastBytesPerSecond) * 1000;
-      const deadline = setTimeout(
-        () => request.destroy(new OriginError('origin_unreachable', 'the origin is too slow')),
-        Math.min(deadlineMs, 2 ** 31 - 1),
-      );
+      const deadline = setTimeout(() => giveUp('the origin is too slow'), Math.min(deadlineMs, 2 ** 31 - 1));
       deadline.unref();
       request.on('close', () => clearTimeout(deadline));
       request.on('error', (error) => {
@@ -130,16 +129,18 @@ export class OriginClient {
           new OriginError('origin_unreachable', `the origin cannot be reached (${why})`, { cause: error }),
         );
       });
-      request.on('response', resolve);
+      request.on('response', (response) => resolve({ response, givenUp: () => reason }));
     });
   }
 
-  async *#body(response: http.IncomingMessage): AsyncGenerator<Buffer> {
+  async *#body(response: http.IncomingMessage, givenUp: () => OriginError | null): AsyncGenerator<Buffer> {
     try {
       for await (const piece of response) yield piece as Buffer;
     } catch (error) {
-      if (error instanceof OriginError || (error as Error).name === 'AbortError') throw error;
-      throw new OriginError('origin_truncated', 'the origin broke off in the middle', { cause: error });
+      throw (
+        givenUp() ??
+        new OriginError('origin_truncated', 'the origin broke off in the middle', { cause: error })
+      );
     } finally {
       // Left early: what is still to come is not wanted.
       if (!response.complete) response.destroy();

@@ -1,0 +1,395 @@
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { truncate } from 'node:fs/promises';
+import http from 'node:http';
+import net from 'node:net';
+import type { TestContext } from 'node:test';
+import { test } from 'node:test';
+import { hold, MIB, manifestFor, openStore, silent, testSiteId, until } from '#agent/store/store-fixture.ts';
+import { Clock } from '#agent/time/clock.ts';
+import type { AssetManifest } from '#protocol/asset.ts';
+import { encodePath } from '#protocol/content-url.ts';
+import { mintToken } from '#protocol/delivery-token.ts';
+import type { ContentLimits } from './content-server.ts';
+import { CONTENT_LIMITS, ContentServer } from './content-server.ts';
+import { ServingMeter } from './meter.ts';
+import { TokenGate } from './token-gate.ts';
+
+const boxId = 'box-0123456789abcdef';
+const key = randomBytes(32);
+const large = randomBytes(2 * MIB + 333);
+const small = randomBytes(5_000);
+
+interface Delivered {
+  token: string;
+  assetId: string;
+  bytes: number;
+  requests: number;
+}
+
+async function serve(t: TestContext, limits: Partial<ContentLimits> = {}) {
+  const made = await openStore(t);
+  const clock = new Clock();
+  const meter = new ServingMeter(clock);
+  const tokens = new TokenGate();
+  tokens.configure(boxId, key);
+  const delivered: Delivered[] = [];
+  const readFailed: string[] = [];
+  const content = new ContentServer({
+    store: made.store,
+    tokens,
+    meter,
+    clock,
+    log: silent,
+    limits: { ...CONTENT_LIMITS, ...limits },
+    boxId: () => boxId,
+    routerUrl: () => 'http://router.test:7081/',
+    onDelivered: ({ token }, assetId, bytes, requests) => delivered.push({ token, assetId, bytes, requests }),
+    onReadFailed: (sha256) => readFailed.push(sha256),
+  });
+  const port = await content.listen(0, '127.0.0.1');
+  let drained = false;
+  const drain = async (boundMs: number) => {
+    drained = true;
+    await content.drain(boundMs);
+  };
+  t.after(async () => {
+    if (!drained) await content.drain(0);
+  });
+  const put = async (bytes: Buffer, path: string): Promise<AssetManifest> => {
+    const manifest = manifestFor(bytes, 'http://127.0.0.1/', { path });
+    await hold(made.store, bytes, manifest);
+    return manifest;
+  };
+  return { ...made, content, port, meter, delivered, readFailed, drain, put };
+}
+
+function mint(
+  prefix: string,
+  more: { maxBytes?: number; expiresAtMs?: number; boxId?: string } = {},
+): string {
+  const expiresAtMs = more.expiresAtMs ?? Date.now() + 60_000;
+  const scope = {
+    boxId: more.boxId ?? boxId,
+    siteId: testSiteId,
+    prefix,
+    maxBytes: more.maxBytes ?? 2 ** 40,
+    expiresAtMs,
+  };
+  return mintToken(scope, key, randomBytes(32));
+}
+
+const target = (token: string, path: string) => `/c/${token}/${testSiteId}${encodePath(path)}`;
+
+interface Answer {
+  status: number;
+  headers: http.IncomingHttpHeaders;
+  body: Buffer;
+}
+
+async function ask(
+  port: number,
+  path: string,
+  options: { method?: string; headers?: http.OutgoingHttpHeaders; agent?: http.Agent } = {},
+): Promise<Answer> {
+  const request = http.request({ host: '127.0.0.1', port, path, agent: false, ...options });
+  request.end();
+  const [response] = (await once(request, 'response')) as [http.IncomingMessage];
+  const pieces: Buffer[] = [];
+  for await (const piece of response) pieces.push(piece as Buffer);
+  return { status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(pieces) };
+}
+
+const sum = (delivered: Delivered[]) => ({
+  bytes: delivered.reduce((total, line) => total + line.bytes, 0),
+  requests: delivered.reduce((total, line) => total + line.requests, 0),
+});
+
+test('serve: the whole object with every header, and HEAD the same without it', async (t) => {
+  const { port, put, delivered } = await serve(t);
+  const manifest = await put(large, '/video/é a.mp4');
+  const token = mint('/video/');
+  const url = target(token, manifest.path);
+  const got = await ask(port, url);
+  assert.equal(got.status, 200);
+  assert.ok(got.body.equals(large));
+  assert.equal(got.headers['content-type'], 'video/mp4');
+  assert.equal(got.headers.etag, `"${manifest.sha256}"`);
+  assert.equal(got.headers['last-modified'], manifest.headers.lastModified);
+  assert.equal(got.headers['cache-control'], 'public, max-age=60');
+  assert.equal(got.headers['accept-ranges'], 'bytes');
+  assert.equal(got.headers['content-length'], String(large.length));
+  assert.equal(got.headers['access-control-allow-origin'], '*');
+  assert.match(String(got.headers['access-control-expose-headers']), /Content-Range/);
+  assert.equal(got.headers['timing-allow-origin'], '*');
+  assert.equal(got.headers['x-content-type-options'], 'nosniff');
+  assert.ok(got.headers.date);
+  const head = await ask(port, url, { method: 'HEAD' });
+  assert.equal(head.status, 200);
+  assert.equal(head.body.length, 0);
+  const { date: _d1, ...gotRest } = got.headers;
+  const { date: _d2, ...headRest } = head.headers;
+  assert.deepEqual(headRest, gotRest);
+  await until(() => sum(delivered).requests === 1, 'it is counted');
+  assert.deepEqual(sum(delivered), { bytes: large.length, requests: 1 });
+  assert.equal(delivered[0]?.token, token);
+  assert.equal(delivered[0]?.assetId, manifest.assetId);
+});
+
+test('serve: ranges, from the file and from memory', async (t) => {
+  const { port, put } = await serve(t);
+  for (const bytes of [large, small]) {
+    const path = `/${bytes.length}`;
+    await put(bytes, path);
+    const url = target(mint('/'), path);
+    for (const [range, start, end] of [
+      ['bytes=0-99', 0, 100],
+      [`bytes=${bytes.length - 10}-`, bytes.length - 10, bytes.length],
+      ['bytes=-1000', bytes.length - 1000, bytes.length],
+      ['bytes=4000-999999999', 4000, bytes.length],
+    ] as const) {
+      const got = await ask(port, url, { headers: { range } });
+      assert.equal(got.status, 206, range);
+      assert.equal(got.headers['content-range'], `bytes ${start}-${end - 1}/${bytes.length}`);
+      assert.ok(got.body.equals(bytes.subarray(start, end)), range);
+    }
+    const many = await ask(port, url, { headers: { range: 'bytes=0-1,5-6' } });
+    assert.equal(many.status, 200);
+    assert.ok(many.body.equals(bytes));
+    const beyond = await ask(port, url, { headers: { range: `bytes=${bytes.length}-` } });
+    assert.equal(beyond.status, 416);
+    assert.equal(beyond.headers['content-range'], `bytes */${bytes.length}`);
+    const head = await ask(port, url, { method: 'HEAD', headers: { range: 'bytes=0-9' } });
+    assert.equal(head.status, 200);
+    assert.equal(head.headers['content-length'], String(bytes.length));
+  }
+});
+
+test('serve: conditional requests and If-Range', async (t) => {
+  const { port, put, delivered } = await serve(t);
+  const manifest = await put(small, '/a');
+  const url = target(mint('/a'), '/a');
+  const etag = `"${manifest.sha256}"`;
+  const fresh = await ask(port, url, { headers: { 'if-none-match': `W/${etag}` } });
+  assert.equal(fresh.status, 304);
+  assert.equal(fresh.headers.etag, etag);
+  assert.equal(fresh.headers['cache-control'], 'public, max-age=60');
+  const since = await ask(port, url, {
+    headers: { 'if-modified-since': String(manifest.headers.lastModified) },
+  });
+  assert.equal(since.status, 304);
+  assert.equal((await ask(port, url, { headers: { 'if-match': '"x"' } })).status, 412);
+  const range = 'bytes=0-9';
+  assert.equal((await ask(port, url, { headers: { range, 'if-range': etag } })).status, 206);
+  assert.equal((await ask(port, url, { headers: { range, 'if-range': '"x"' } })).status, 200);
+  assert.equal((await ask(port, url, { headers: { range, 'if-range': `W/${etag}` } })).status, 200);
+  await until(() => sum(delivered).requests === 3, 'three bodies are counted');
+  assert.equal(sum(delivered).bytes, 10 + 2 * small.length);
+});
+
+test('serve: an empty object', async (t) => {
+  const { port, put } = await serve(t);
+  await put(Buffer.alloc(0), '/empty');
+  const url = target(mint('/'), '/empty');
+  const got = await ask(port, url);
+  assert.deepEqual([got.status, got.headers['content-length'], got.body.length], [200, '0', 0]);
+  assert.equal((await ask(port, url, { headers: { range: 'bytes=0-' } })).status, 416);
+});
+
+test('serve: what this box cannot serve goes back to the router, which is told to leave it out', async (t) => {
+  const { port, put, store, disk } = await serve(t);
+  const manifest = await put(small, '/a b/ü.bin');
+  const back = `http://router.test:7081/_site/${testSiteId}/a%20b/%C3%BC.bin?hearth-skip=${boxId}`;
+  const cases: [string, string, string][] = [
+    ['expired', target(mint('/', { expiresAtMs: Date.now() - 5000 }), manifest.path), back],
+    [
+      'not held',
+      target(mint('/'), '/other'),
+      `http://router.test:7081/_site/${testSiteId}/other?hearth-skip=${boxId}`,
+    ],
+  ];
+  for (const [name, url, location] of cases) {
+    const got = await ask(port, url);
+    assert.equal(got.status, 302, name);
+    assert.equal(got.headers.location, location, name);
+    assert.equal(got.headers['cache-control'], 'no-store');
+    assert.equal(got.headers['access-control-allow-origin'], '*');
+  }
+  const url = target(mint('/'), manifest.path);
+  assert.equal((await ask(port, url)).status, 200);
+  await store.demote(manifest.sha256, new Set([0]), 'damaged');
+  assert.equal((await ask(port, url)).status, 302);
+  const other = await put(small.subarray(1), '/b');
+  await store.want(other, Date.now() - 1, Date.now());
+  assert.equal((await ask(port, target(mint('/'), '/b'))).status, 302, 'past its TTL');
+  assert.ok(disk.readable);
+});
+
+test('serve: the bound of a token is kept', async (t) => {
+  const { port, put } = await serve(t);
+  await put(small, '/a');
+  const url = target(mint('/', { maxBytes: small.length + 1 }), '/a');
+  assert.equal((await ask(port, url)).status, 200);
+  assert.equal((await ask(port, url)).status, 200);
+  assert.equal((await ask(port, url)).status, 302);
+});
+
+test('serve: forged, foreign and out-of-prefix tokens are 403 with a reason', async (t) => {
+  const { port, put } = await serve(t);
+  await put(small, '/a/b');
+  const flipped = mint('/').replace(/^(.{30})(.)/, (_all, start, c) => start + (c === 'A' ? 'B' : 'A'));
+  for (const token of [
+    flipped,
+    mint('/', { boxId: 'box-aaaaaaaaaaaaaaaa' }),
+    mint('/other/'),
+    mint('/a/bb'),
+    'x',
+  ]) {
+    const got = await ask(port, target(token, '/a/b'));
+    assert.equal(got.status, 403);
+    assert.match(got.headers['content-type'] ?? '', /^text\/plain/);
+    assert.match(got.body.toString(), /^Refused: /);
+  }
+});
+
+test('serve: traversal and other methods get no further', async (t) => {
+  const { port, put } = await serve(t);
+  await put(small, '/a');
+  const token = mint('/');
+  for (const path of ['/../../etc/passwd', '/%2e%2e/%2e%2e/etc/passwd', '/a%2f..%2fb', '/a%00', '/%']) {
+    const raw = net.connect(port, '127.0.0.1');
+    raw.end(`GET /c/${token}/${testSiteId}${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    let text = '';
+    for await (const piece of raw) text += String(piece);
+    assert.match(text, /^HTTP\/1\.1 400 /, path);
+  }
+  assert.equal((await ask(port, '/etc/passwd')).status, 404);
+  for (const method of ['POST', 'PUT', 'DELETE', 'PATCH']) {
+    const got = await ask(port, target(token, '/a'), { method });
+    assert.deepEqual([got.status, got.headers.allow], [405, 'GET, HEAD, OPTIONS'], method);
+  }
+  const preflight = await ask(port, target(token, '/a'), { method: 'OPTIONS' });
+  assert.equal(preflight.status, 204);
+  assert.match(String(preflight.headers['access-control-allow-headers']), /Range/);
+});
+
+test('serve: the health answer echoes the nonce', async (t) => {
+  const { port } = await serve(t);
+  const got = await ask(port, '/_hearth/health?nonce=abc123');
+  assert.equal(got.status, 200);
+  assert.deepEqual(JSON.parse(got.body.toString()), { boxId, nonce: 'abc123' });
+  const evil = await ask(port, '/_hearth/health?nonce=%3Cb%3E');
+  assert.deepEqual(JSON.parse(evil.body.toString()), { boxId, nonce: null });
+});
+
+test('serve: a file that ends early cuts the connection; no byte is made up', async (t) => {
+  const { port, put, disk, readFailed } = await serve(t);
+  const manifest = await put(large, '/a');
+  await truncate(disk.layout.object(manifest.sha256), MIB);
+  const request = http.get({ host: '127.0.0.1', port, path: target(mint('/'), '/a') });
+  const [response] = (await once(request, 'response')) as [http.IncomingMessage];
+  const pieces: Buffer[] = [];
+  await assert.rejects(async () => {
+    for await (const piece of response) pieces.push(piece as Buffer);
+  });
+  const got = Buffer.concat(pieces);
+  assert.ok(got.length <= MIB && got.equals(large.subarray(0, got.length)));
+  await until(() => readFailed.includes(manifest.sha256), 'the failure is told');
+});
+
+test('serve: only what the kernel took is counted when the client leaves', async (t) => {
+  const { port, put, delivered, meter } = await serve(t);
+  const huge = randomBytes(48 * MIB);
+  await put(huge, '/huge');
+  const socket = net.connect(port, '127.0.0.1');
+  socket.write(`GET ${target(mint('/'), '/huge')} HTTP/1.1\r\nHost: x\r\n\r\n`);
+  await once(socket, 'readable');
+  await until(() => meter.bytesTotal > 0, 'it is being sent');
+  socket.destroy();
+  await until(() => meter.responses === 0 && sum(delivered).requests === 1, 'the response has ended');
+  assert.ok(sum(delivered).bytes < huge.length);
+});
+
+test('serve: a client that takes nothing is cut', async (t) => {
+  const { port, put, meter } = await serve(t, { stalledMs: 300 });
+  await put(randomBytes(48 * MIB), '/huge');
+  const socket = net.connect(port, '127.0.0.1');
+  socket.on('error', () => undefined);
+  socket.write(`GET ${target(mint('/'), '/huge')} HTTP/1.1\r\nHost: x\r\n\r\n`);
+  await once(socket, 'connect');
+  socket.pause();
+  await until(() => meter.responses === 1, 'it began');
+  await until(() => meter.responses === 0, 'it was cut');
+  socket.destroy();
+});
+
+test('serve: heads that never end and idle connections are cut; connections are bounded', async (t) => {
+  const { port, content } = await serve(t, { headersMs: 300, idleMs: 300, maxConnections: 3 });
+  const slow = net.connect(port, '127.0.0.1');
+  slow.on('error', () => undefined);
+  slow.write('GET / HTTP/1.1\r\nHost: x\r\n');
+  slow.resume();
+  const others = [1, 2].map(() =>
+    net
+      .connect(port, '127.0.0.1')
+      .on('error', () => undefined)
+      .resume(),
+  );
+  await until(() => content.connections === 3, 'three are connected');
+  const fourth = net.connect(port, '127.0.0.1').on('error', () => undefined);
+  fourth.resume();
+  await once(fourth, 'close');
+  await once(slow, 'close');
+  for (const other of others) other.destroy();
+});
+
+test('serve: a body on a GET cannot smuggle a second request', async (t) => {
+  const { port, put } = await serve(t);
+  await put(small, '/a');
+  const path = target(mint('/'), '/a');
+  const inner = `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
+  const socket = net.connect(port, '127.0.0.1');
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: ${inner.length}\r\n\r\n${inner}`);
+  const pieces: Buffer[] = [];
+  for await (const piece of socket) pieces.push(piece as Buffer);
+  const text = Buffer.concat(pieces).toString('latin1');
+  assert.equal(text.match(/HTTP\/1\.1 200/g)?.length, 1);
+  assert.match(text, /connection: close/i);
+});
+
+test('serve: draining ends what runs, and sends new requests back to the router', async (t) => {
+  const { port, put, drain, delivered } = await serve(t);
+  const huge = randomBytes(48 * MIB);
+  await put(huge, '/huge');
+  await put(small, '/a');
+  const agent = new http.Agent({ keepAlive: true });
+  t.after(() => agent.destroy());
+  assert.equal((await ask(port, target(mint('/'), '/a'), { agent })).status, 200);
+  const running = http.get({ host: '127.0.0.1', port, path: target(mint('/'), '/huge') });
+  const [response] = (await once(running, 'response')) as [http.IncomingMessage];
+  const drained = drain(20_000);
+  const late = await ask(port, target(mint('/'), '/a'), { agent });
+  assert.equal(late.status, 302);
+  assert.equal(late.headers.connection, 'close');
+  const hash = createHash('sha256');
+  for await (const piece of response) hash.update(piece as Buffer);
+  assert.equal(hash.digest('hex'), createHash('sha256').update(huge).digest('hex'));
+  await drained;
+  await assert.rejects(ask(port, '/_hearth/health'), { code: 'ECONNREFUSED' });
+  assert.equal(sum(delivered).bytes, huge.length + small.length);
+});
+
+test('serve: many clients at once each get the right bytes', async (t) => {
+  const { port, put, delivered } = await serve(t);
+  await put(large, '/a');
+  await put(small, '/b');
+  const answers = await Promise.all(
+    Array.from({ length: 60 }, (_, n) => ask(port, target(mint('/'), n % 2 ? '/a' : '/b'))),
+  );
+  answers.forEach(({ body }, n) => {
+    assert.ok(body.equals(n % 2 ? large : small));
+  });
+  await until(() => sum(delivered).requests === 60, 'all are counted');
+  assert.equal(sum(delivered).bytes, 30 * (large.length + small.length));
+});
