@@ -88,6 +88,7 @@ test('the time to converge is that of the last copy, and never negative', () => 
     return convergedAfterMs(push);
   };
   assert.equal(after('2026-11-21T10:00:12.000Z'), 12_000);
+  assert.equal(after('2026-11-21T10:00:00.200Z'), 1000);
   assert.equal(after('2026-11-21T09:00:00.000Z'), 0);
 });
 

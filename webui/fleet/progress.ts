@@ -72,10 +72,10 @@ export function stateOf(push: Push): PushState {
   return push.progress.held === push.progress.wanted ? 'converged' : 'running';
 }
 
-/** From the push to the last copy in place, milliseconds; never negative, whatever the clocks say. */
+/** From the push to the last copy in place, begun seconds in milliseconds; never negative, whatever the clocks say. */
 export function convergedAfterMs(push: Push): number {
   const last = Math.max(...push.placements.map((placement) => Date.parse(placement.updatedAt)));
-  return Math.max(0, last - Date.parse(push.createdAt));
+  return Math.max(0, Math.ceil((last - Date.parse(push.createdAt)) / 1000) * 1000);
 }
 
 /** Placements by a key of theirs, in the order first seen. */

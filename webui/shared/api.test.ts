@@ -120,6 +120,8 @@ test('errors are said in the chosen language, with the detail only where it adds
     detail: null,
   });
   assert.equal(explain(new ApiError('bad_request', 400, 'label: too long')).detail, 'Label: too long.');
+  const status = explainReason('origin_status', 'http://a.example/x answered 404');
+  assert.equal(status.detail, 'http://a.example/x answered 404.');
   language.value = 'zh-Hans';
   assert.match(explain(claim).title, /认领码/);
   assert.match(explain(new Error('boom')).title, /无法识别/);

@@ -37,7 +37,11 @@ export function explainReason(code: string, message: string): Explained {
 
 /** The servers write messages without a capital, since they go into logs too. */
 function sentence(message: string): string {
-  const capital = message.charAt(0).toUpperCase() + message.slice(1);
+  // A word gets a capital, an address or a path does not.
+  const capital =
+    /^[a-z]+[\s,:;]/.test(message) && !/^\w+:\/\//.test(message)
+      ? message.charAt(0).toUpperCase() + message.slice(1)
+      : message;
   return /[.!?]$/.test(capital) ? capital : `${capital}.`;
 }
 

@@ -63,6 +63,7 @@ test('relative times look back and ahead', () => {
   assert.equal(formatRelative('2026-11-21T11:59:40Z', now), 'now');
   assert.equal(formatRelative('2026-11-21T11:57:00Z', now), '3 minutes ago');
   assert.equal(formatRelative('2026-11-24T12:00:00Z', now), 'in 3 days');
+  assert.equal(formatRelative('2026-11-22T11:59:58Z', now), 'in 24 hours');
   language.value = 'zh-Hans';
   assert.equal(formatRelative('2026-11-21T11:57:00Z', now), '3分钟前');
 });

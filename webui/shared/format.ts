@@ -77,8 +77,10 @@ const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
 export function formatRelative(iso: string, nowMs: number): string {
   const differenceMs = Date.parse(iso) - nowMs;
   const relative = new Intl.RelativeTimeFormat(language.value, { numeric: 'auto' });
+  // "3 minutes ago" is begun minutes; what is to come is rounded, or a day set just now would be 23 hours.
+  const round = differenceMs > 0 ? Math.round : Math.trunc;
   for (const [unit, stepMs] of STEPS) {
-    if (Math.abs(differenceMs) >= stepMs) return relative.format(Math.trunc(differenceMs / stepMs), unit);
+    if (Math.abs(differenceMs) >= stepMs) return relative.format(round(differenceMs / stepMs), unit);
   }
   return relative.format(0, 'second');
 }

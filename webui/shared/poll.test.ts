@@ -108,6 +108,26 @@ test('a hidden page asks nothing, and asks at once when it is seen again', async
   poll.stop();
 });
 
+test('a page hidden while a question is on its way asks no further', async () => {
+  const { options, pending, setHidden } = stage();
+  let answer = () => {};
+  const poll = startPoll({
+    ...options,
+    intervalMs: 1000,
+    onError: () => {},
+    run: () =>
+      new Promise((resolve) => {
+        answer = resolve;
+      }),
+  });
+  await settled();
+  setHidden(true);
+  answer();
+  await settled();
+  assert.equal(pending(), false);
+  poll.stop();
+});
+
 test('stop aborts what runs, and nothing comes after', async () => {
   const { options, pending } = stage();
   let aborted = false;

@@ -57,6 +57,8 @@ export function usePages<T>(
   path: string | null,
   intervalMs: number,
   pages: number,
+  /** Ends the paging early; must stay the same function from render to render. */
+  enough?: (items: T[]) => boolean,
 ): Query<Page<T>> {
   const fetchAll = useCallback(
     async (signal: AbortSignal): Promise<Page<T>> => {
@@ -68,11 +70,11 @@ export function usePages<T>(
         const answer: Page<T> = await api.get<Page<T>>(`${path}${after}`, signal);
         items.push(...answer.items);
         next = answer.next;
-        if (next === null) break;
+        if (next === null || enough?.(items)) break;
       }
       return { items, next };
     },
-    [api, path, pages],
+    [api, path, pages, enough],
   );
   return usePolled(path, fetchAll, intervalMs);
 }

@@ -25,10 +25,9 @@ export function Hardware({ hardware }: { hardware: BoxDetail['hardware'] }) {
           {hardware.disks.map((disk) => (
             <Fact key={disk.mount} label={disk.mount || t('box.disk')}>
               {t('box.diskText', {
-                name: disk.label || disk.name,
+                name: [disk.label || disk.name, disk.filesystem].filter(Boolean).join(', '),
                 free: formatBytes(disk.freeBytes),
                 total: formatBytes(disk.totalBytes),
-                filesystem: disk.filesystem || t('common.unknown'),
               })}{' '}
               {disk.chosen ? <Badge tone="good">{t('box.diskChosen')}</Badge> : null}
             </Fact>
@@ -58,6 +57,7 @@ export function Checks({ box }: { box: BoxDetail }) {
   const { spotChecks, integrity } = box;
   const passed = spotChecks.filter((check) => check.outcome === 'passed').length;
   const failed = spotChecks.filter((check) => check.outcome === 'failed' || check.outcome === 'late').length;
+  const sum = t('check.sum.n', { n: formatNumber(passed), failed: formatNumber(failed) });
   return (
     <div class="grid two">
       <Card title={t('box.checks')}>
@@ -65,17 +65,19 @@ export function Checks({ box }: { box: BoxDetail }) {
           <p class="soft">{t('box.checks.none')}</p>
         ) : (
           <>
-            <Bar
-              label={t('check.sum.n', { n: formatNumber(passed), failed: formatNumber(failed) })}
-              parts={[
-                { value: passed, ink: 'good' },
-                { value: failed, ink: 'bad' },
-              ]}
-              total={spotChecks.length}
-            />
-            <p class="small soft">
-              {t('check.sum.n', { n: formatNumber(passed), failed: formatNumber(failed) })}
-            </p>
+            {passed + failed === 0 ? null : (
+              <>
+                <Bar
+                  label={sum}
+                  parts={[
+                    { value: passed, ink: 'good' },
+                    { value: failed, ink: 'bad' },
+                  ]}
+                  total={spotChecks.length}
+                />
+                <p class="small soft">{sum}</p>
+              </>
+            )}
             <ul class="list">
               {spotChecks.slice(0, 8).map((check) => (
                 <li key={`${check.at} ${check.chunkIndex}`}>

@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks';
 import type { Account, Transfer } from '#protocol/http-fleet.ts';
 import { Badge, Button, Card, Empty, Loaded } from '../../shared/components/basics.tsx';
-import { formatCreditsFixed, formatDateTime } from '../../shared/format.ts';
+import { formatBytes, formatCreditsFixed, formatDateTime } from '../../shared/format.ts';
 import { usePages } from '../../shared/query.ts';
 import { href, navigate, route } from '../../shared/router.ts';
 import { api } from '../state.ts';
@@ -32,7 +32,11 @@ export function Ledger() {
           </Card>
         )}
       </Loaded>
-      <Transfers key={accountId ?? ''} accountId={accountId} name={chosen?.name ?? accountId ?? ''} />
+      <Transfers
+        key={accountId ?? ''}
+        accountId={accountId}
+        name={chosen ? nameOf(chosen.id, chosen.name) : (accountId ?? '')}
+      />
     </>
   );
 }
@@ -57,10 +61,10 @@ function Accounts({ items }: { items: Account[] }) {
               <button
                 type="button"
                 class="link-button"
-                aria-label={t('ledger.showTransfers', { name: account.name })}
+                aria-label={t('ledger.showTransfers', { name: nameOf(account.id, account.name) })}
                 onClick={() => navigate(`${href('ledger')}?account=${encodeURIComponent(account.id)}`)}
               >
-                {account.name}
+                {nameOf(account.id, account.name)}
               </button>
             </td>
             <td data-label={t('ledger.kind')}>
@@ -107,7 +111,7 @@ function Transfers({ accountId, name }: { accountId: string | null; name: string
               <li key={transfer.id} class="transfer">
                 <div>
                   <p class="strong">{kindText(transfer.kind)}</p>
-                  {transfer.memo ? <p class="soft small break">{transfer.memo}</p> : null}
+                  {transfer.memo ? <p class="soft small break">{memoText(transfer.memo)}</p> : null}
                   <time class="soft small" dateTime={transfer.createdAt}>
                     {formatDateTime(transfer.createdAt)}
                   </time>
@@ -115,7 +119,7 @@ function Transfers({ accountId, name }: { accountId: string | null; name: string
                 <ul class="entries">
                   {transfer.entries.map((entry) => (
                     <li key={entry.accountId}>
-                      <span class="break">{entry.accountName}</span>
+                      <span class="break">{nameOf(entry.accountId, entry.accountName)}</span>
                       <span class={BigInt(entry.amount) > 0n ? 'strong' : 'soft'}>
                         {BigInt(entry.amount) > 0n ? '+' : ''}
                         {formatCreditsFixed(entry.amount)}
@@ -137,7 +141,18 @@ function Transfers({ accountId, name }: { accountId: string | null; name: string
   );
 }
 
+/** The fleet's own account has a name of ours; boxes and tenants have theirs. */
+function nameOf(accountId: string, name: string): string {
+  return accountId === 'fleet:fees' ? t('ledger.fees') : name;
+}
+
+/** The memo of a delivery in the chosen language; any other memo as it was written. */
+function memoText(memo: string): string {
+  const bytes = /^(\d+) bytes delivered$/.exec(memo)?.[1];
+  return bytes === undefined ? memo : t('ledger.delivered', { n: formatBytes(Number(bytes)) });
+}
+
 function kindText(kind: string): string {
   const key = `ledger.kind.${kind}`;
-  return hasText(key) ? t(key as 'ledger.kind.settlement') : kind;
+  return hasText(key) ? t(key as 'ledger.kind.delivery') : kind;
 }

@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks';
+import { useCallback, useEffect, useState } from 'preact/hooks';
 import type { Assignment, Placement } from '#protocol/http-fleet.ts';
 import { Bar } from '../../shared/components/bars.tsx';
 import { Badge, Button, Card, Loaded } from '../../shared/components/basics.tsx';
@@ -15,17 +15,34 @@ import { Head, Reason } from './parts.tsx';
 /** Assignments are looked through from the newest on: 2000 of them. */
 const PAGES = 10;
 const LISTED_AT_MOST = 200;
+const INTERVAL_MS = 1000;
+const CALM_INTERVAL_MS = 5000;
 
 /** One push, live: the whole, then box by box, then file by file. */
 export function WatchPage({ createdAt }: { createdAt: string }) {
-  const assignments = usePages<Assignment>(api, '/assignments', 1000, PAGES);
+  const [calm, setCalm] = useState(false);
+  // Newest first: what is older than this push need not be read.
+  const passed = useCallback(
+    (items: Assignment[]) => items.some((each) => each.createdAt < createdAt),
+    [createdAt],
+  );
+  const assignments = usePages<Assignment>(
+    api,
+    '/assignments',
+    calm ? CALM_INTERVAL_MS : INTERVAL_MS,
+    PAGES,
+    passed,
+  );
+  const found = pushesOf(assignments.data?.items ?? []).find((each) => each.createdAt === createdAt);
+  const state = found ? stateOf(found) : null;
+  useEffect(() => setCalm(state === 'converged' || state === 'ended'), [state]);
   const [removing, setRemoving] = useState(false);
   const back = { href: href('assignments'), text: t('assignments.back') };
   const made = Number.isNaN(Date.parse(createdAt)) ? '' : formatDateTime(createdAt);
   return (
     <Loaded query={assignments} heights={[80, 160, 300]}>
-      {({ items }) => {
-        const push = pushesOf(items).find((each) => each.createdAt === createdAt);
+      {() => {
+        const push = found;
         if (!push) {
           return (
             <>
