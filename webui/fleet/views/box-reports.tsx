@@ -2,6 +2,7 @@ import type { BoxDetail } from '#protocol/http-fleet.ts';
 import { Bar } from '../../shared/components/bars.tsx';
 import { Badge, Card, Fact, type Tone, When } from '../../shared/components/basics.tsx';
 import { formatBytes, formatNumber } from '../../shared/format.ts';
+import { answerText } from '../answer.ts';
 import { hasText, t } from '../text.ts';
 
 export function Hardware({ hardware }: { hardware: BoxDetail['hardware'] }) {
@@ -168,7 +169,7 @@ export function Commands({ commands }: { commands: BoxDetail['commands'] }) {
                   <When at={command.createdAt} />
                 </td>
                 <td class="small break" data-label={command.detail ? t('box.command.answer') : undefined}>
-                  {command.detail ?? null}
+                  {answerText(command.detail)}
                 </td>
               </tr>
             ))}
