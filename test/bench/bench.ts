@@ -27,11 +27,7 @@ export interface ServingBox {
 }
 
 export async function startServingBox(sizes: number[]): Promise<ServingBox> {
-  const system = await TestSystem.start({
-    boxes: 1,
-    fleetEnv: { HEARTH_LOG_LEVEL: 'warn' },
-    agentEnv: { HEARTH_LOG_LEVEL: 'info' },
-  });
+  const system = await TestSystem.start({ boxes: 1 });
   try {
     const site = await system.addSite();
     for (const size of sizes) system.origin.write(pathOf(size), randomBytes(size));
