@@ -16,6 +16,13 @@ export interface AgentProcess {
   stop: (signal?: NodeJS.Signals) => Promise<number | null>;
 }
 
+const started = new WeakMap<TestContext, AgentProcess['stop'][]>();
+
+/** Kills the agents of a test; to be done before their peers are closed. */
+export async function killAgents(t: TestContext): Promise<void> {
+  await Promise.all((started.get(t) ?? []).map((stop) => stop('SIGKILL')));
+}
+
 /** Starts `main.ts` with free ports on loopback and waits until it is ready. */
 export async function startAgent(t: TestContext, env: Record<string, string>): Promise<AgentProcess> {
   const child = spawn(process.execPath, [MAIN], {
@@ -41,6 +48,7 @@ export async function startAgent(t: TestContext, env: Record<string, string>): P
     }
     return child.exitCode;
   };
+  started.set(t, [...(started.get(t) ?? []), stop]);
   t.after(() => stop('SIGKILL'));
   const log: string[] = [];
   let errors = '';

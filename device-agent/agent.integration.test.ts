@@ -12,7 +12,7 @@ import type { AssetManifest } from '#protocol/asset.ts';
 import { encodePath } from '#protocol/content-url.ts';
 import type { AssetState } from '#protocol/messages.ts';
 import type { AgentProcess } from './agent-fixture.ts';
-import { startAgent } from './agent-fixture.ts';
+import { killAgents, startAgent } from './agent-fixture.ts';
 
 interface World {
   fleet: FleetFixture;
@@ -23,6 +23,8 @@ interface World {
 }
 
 async function world(t: TestContext): Promise<World> {
+  // Hooks run in this order.
+  t.after(() => killAgents(t));
   const fleet = await FleetFixture.start();
   t.after(() => fleet.close());
   const origin = await OriginFixture.start();
@@ -42,8 +44,8 @@ async function boxIdOf(fleet: FleetFixture, from = 0): Promise<string> {
 }
 
 function publishAsset(origin: OriginFixture, name: string, bytes: Buffer): AssetManifest {
-  origin.files.set(name, bytes);
-  return manifestFor(bytes, origin.url(name), { path: name });
+  origin.files.set(encodePath(name), bytes);
+  return manifestFor(bytes, origin.url(encodePath(name)), { path: name });
 }
 
 const reported = (fleet: FleetFixture, assetId: string, state: AssetState, from = 0) =>
@@ -338,6 +340,8 @@ test('agent: without its fleet a restarted box still serves', async (t) => {
   await fleet.command(boxId, { type: 'cache', asset, ttlMs: null });
   await reported(fleet, asset.assetId, 'held');
   await first.stop('SIGKILL');
+  // Its last will speaks for it.
+  await fleet.waitFor('offline');
   await fleet.stopBroker();
   const again = await startAgent(t, env);
   assert.equal((await get(again, fleet, boxId, asset)).status, 200);

@@ -2,7 +2,7 @@
 import 'reflect-metadata';
 import { createHash, generateKeyPairSync, type KeyObject, randomBytes, webcrypto } from 'node:crypto';
 import http from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import tls from 'node:tls';
 import * as x509 from '@peculiar/x509';
 import { Aedes } from 'aedes';
@@ -17,6 +17,7 @@ import { downTopic, parseTopic } from '#protocol/topics.ts';
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 const DAY_MS = 86_400_000;
+export const CLIENT_AUTH: string = x509.ExtendedKeyUsage.clientAuth;
 x509.cryptoProvider.set(webcrypto as Crypto);
 
 /** A CA for tests, whose certificates may begin at any time. */
@@ -79,7 +80,7 @@ export class TestCa {
   }
 
   /** A certificate and key, PEM, for a server on this address; `usage` only to make a wrong one. */
-  async issueServer(address = '127.0.0.1', usage = x509.ExtendedKeyUsage.serverAuth) {
+  async issueServer(address = '127.0.0.1', usage: string = x509.ExtendedKeyUsage.serverAuth) {
     const keys = (await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify'])) as CryptoKeyPair;
     const cert = await this.#issue('CN=Test fleet', keys.publicKey, [
       new x509.ExtendedKeyUsageExtension([usage]),
@@ -118,7 +119,7 @@ export class FleetFixture {
   #aedes: Aedes | null = null;
   #broker: tls.Server | null = null;
   #brokerPort = 0;
-  readonly #sockets = new Set<tls.TLSSocket>();
+  readonly #sockets = new Set<Socket>();
   readonly #waiters = new Set<() => void>();
 
   /** @param options.notBeforeMs when every certificate begins; in the future it makes this machine's clock slow */
@@ -165,12 +166,14 @@ export class FleetFixture {
     const broker = tls.createServer(
       { ...this.#serverTls, ca: this.ca.pem, requestCert: true, rejectUnauthorized: !this.#trustUndated },
       (socket) => {
-        this.#sockets.add(socket);
-        socket.on('close', () => this.#sockets.delete(socket));
         socket.on('error', () => undefined);
         aedes.handle(socket);
       },
     );
+    broker.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.on('close', () => this.#sockets.delete(socket));
+    });
     broker.on('tlsClientError', () => undefined);
     await new Promise<void>((resolve, reject) => {
       broker.once('error', reject);
