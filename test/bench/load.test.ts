@@ -84,6 +84,6 @@ it('medians and figures', () => {
   );
   assert.equal(
     asTable([{ ...figure, peer: null, ratio: null }, figure]),
-    'bench  case            unit  value  x nginx-tuned\nserve  http 64KiB c16  MB/s   1235           0.99',
+    'BENCH  CASE            UNIT  VALUE  x nginx-tuned\nserve  http 64KiB c16  MB/s   1235           0.99\n',
   );
 });
