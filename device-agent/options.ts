@@ -16,6 +16,12 @@ const folder = z
   .min(1)
   .transform((name) => path.resolve(name));
 
+/** Beside the bundle (dist/agent), or where the sources' build puts it. */
+function defaultWebui(): string {
+  const bundled = !import.meta.url.endsWith('.ts');
+  return path.resolve(import.meta.dirname, '..', bundled ? '' : 'dist', 'webui', 'box');
+}
+
 /** Every option of the agent, from the environment. */
 const environmentSchema = z.object({
   /** Identity, keys and the password's hash. Internal flash: written only when one of them changes. */
@@ -34,7 +40,7 @@ const environmentSchema = z.object({
   HEARTH_FLEET_URL: httpUrl.optional(),
   /** Pair with this by itself, if not paired. */
   HEARTH_CLAIM_CODE: claimCodeSchema.optional(),
-  HEARTH_WEBUI_DIR: folder.default(path.resolve(import.meta.dirname, '..', 'dist', 'webui', 'box')),
+  HEARTH_WEBUI_DIR: folder.default(defaultWebui()),
   HEARTH_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   /** Until the fleet configures it. */
   HEARTH_HEARTBEAT_MS: ms(100, 3_600_000, 30_000),
