@@ -55,6 +55,8 @@ export interface AgentOptions {
   claimCode?: string;
   logFile?: string;
   env?: Record<string, string>;
+  /** Another build of the agent, such as a bundle; the sources otherwise. */
+  script?: string;
 }
 
 /** Starts one box's agent on 127.0.0.1. */
@@ -63,7 +65,7 @@ export function startAgent(options: AgentOptions): Promise<Program> {
   mkdirSync(options.disk, { recursive: true });
   return Program.start({
     name: options.name,
-    args: ['device-agent/main.ts'],
+    args: [options.script ?? 'device-agent/main.ts'],
     logFile: options.logFile,
     env: {
       HEARTH_STATE_DIR: options.stateDir,

@@ -43,10 +43,12 @@ export class TestBox {
     return this.running().pid;
   }
 
-  async start(): Promise<void> {
+  /** @param script another build of the agent than the sources */
+  async start(script?: string): Promise<void> {
     const { label, lanPort, contentPort, fleetUrl, claimCode, env } = this.options;
     this.program = await startAgent({
       name: label,
+      script,
       stateDir: this.stateDir,
       disk: this.disk,
       lanPort,
