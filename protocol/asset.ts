@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { assetIdSchema, siteIdSchema } from './ids.ts';
 import { chunkCount, chunkSizeFor, LIMITS } from './limits.ts';
 

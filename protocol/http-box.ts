@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { timeSchema } from './asset.ts';
 import { claimCodeSchema } from './ids.ts';
 import { assetStateSchema, diskStateSchema, earningsSchema } from './messages.ts';

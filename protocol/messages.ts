@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { assetManifestSchema, sha256Schema, timeSchema } from './asset.ts';
 import { HearthError } from './errors.ts';
 import { assetIdSchema, boxIdSchema, commandIdSchema, deliveryBatchIdSchema, siteIdSchema } from './ids.ts';

@@ -11,6 +11,11 @@ export function upTopic(boxId: string, kind: UpKind): string {
   return `${ROOT}/${boxId}/up/${kind}`;
 }
 
+/** What every topic begins with that a box may publish on. */
+export function upTopics(boxId: string): string {
+  return `${ROOT}/${boxId}/up/`;
+}
+
 /** The topic the fleet publishes `kind` on. */
 export function downTopic(boxId: string, kind: DownKind): string {
   return `${ROOT}/${boxId}/down/${kind}`;

@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { open, readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { removeDurably, writeFileDurably } from '#agent/durable/durable-file.ts';
 import { deliveryBatchIdSchema } from '#protocol/ids.ts';
 import type { Batch } from './batch.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Delivery } from '#protocol/messages.ts';
 import { deliverySchema } from '#protocol/messages.ts';
 

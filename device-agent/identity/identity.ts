@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { readTextIfAny, removeDurably, writeFileDurably } from '#agent/durable/durable-file.ts';
 import { HearthError } from '#protocol/errors.ts';
 import { enrolResponseSchema } from '#protocol/http-fleet.ts';

@@ -2,7 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { ERROR_CODES, HearthError, isHearthError, messageOf } from '#protocol/errors.ts';
 import type { Activity, BoxStatus, boxContentSchema } from '#protocol/http-box.ts';
 import { boxLoginSchema, pairSchema, setupSchema } from '#protocol/http-box.ts';

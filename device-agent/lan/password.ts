@@ -1,6 +1,6 @@
 import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import path from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { readTextIfAny, writeFileDurably } from '#agent/durable/durable-file.ts';
 import { HearthError } from '#protocol/errors.ts';
 

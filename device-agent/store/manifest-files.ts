@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { errnoOf, removeDurably, writeFileDurably } from '#agent/durable/durable-file.ts';
 import type { AssetManifest } from '#protocol/asset.ts';
 import { assetManifestSchema } from '#protocol/asset.ts';

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { readTextIfAny, writeFileDurably } from '#agent/durable/durable-file.ts';
 import { timeSchema } from '#protocol/asset.ts';
 import { boxIdSchema } from '#protocol/ids.ts';
