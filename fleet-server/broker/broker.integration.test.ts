@@ -90,6 +90,35 @@ test('a box can neither read nor write what belongs to another', async () => {
   await victimLink.close();
 });
 
+test('nothing a box publishes reaches another box, or the workings of the broker', async () => {
+  const [box, victim] = [await fleet.enrol(), await fleet.enrol()];
+  const victimLink = await victim.connect();
+  await victimLink.hello();
+  await until('earnings', () => victimLink.messages('earnings').length > 0);
+  const count = victimLink.received.length;
+  const tries: [string, string, boolean][] = [
+    // What is retained, of an unknown kind or too large is refused; it must not be passed on for that.
+    [downTopic(victim.id, 'earnings'), '{}', true],
+    [`hearth/v1/boxes/${victim.id}/down/nonsense`, '{}', false],
+    [downTopic(victim.id, 'earnings'), ' '.repeat(300 * 1024), false],
+    // How aedes tells other brokers of a new client: they end the old connection.
+    ['$SYS/x/new/clients', victim.id, false],
+    ['$SYS/x/heartbeat', 'a broker', false],
+  ];
+  for (const [topic, payload, retain] of tries) {
+    const link = await box.connect();
+    link.client.publish(topic, payload, { qos: 1, retain });
+    await until(`cut off for ${topic}`, () => link.closed);
+  }
+  const kept = await box.connect();
+  await kept.client.publishAsync(upTopic(box.id, 'hello'), '{}', { qos: 1, retain: true });
+  assert.equal(kept.closed, false);
+  await kept.close();
+  assert.equal(victimLink.closed, false);
+  assert.equal(victimLink.received.length, count);
+  await victimLink.close();
+});
+
 test('malformed messages are refused and counted, and the link stands', async () => {
   const box = await fleet.enrol();
   const link = await box.connect();

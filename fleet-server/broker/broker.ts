@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { Aedes, type Client } from 'aedes';
 import { eq } from 'drizzle-orm';
@@ -14,7 +15,7 @@ import { boxIdSchema, newId } from '#protocol/ids.ts';
 import { LIMITS } from '#protocol/limits.ts';
 import { type CommandBody, type DownKind, type DownMessage, encodeDown } from '#protocol/messages.ts';
 import { signCommand } from '#protocol/signing.ts';
-import { downFilter, downTopic, parseTopic, TOPIC_LEVELS } from '#protocol/topics.ts';
+import { downFilter, downTopic, parseTopic, TOPIC_LEVELS, upTopics } from '#protocol/topics.ts';
 import type { Inbound, Link } from './inbound.ts';
 import { limitPackets } from './packet-limit.ts';
 import type { Presence } from './presence.ts';
@@ -157,12 +158,12 @@ export class Broker implements Link {
       done(null, subscription.topic === downFilter(client.id) ? { ...subscription, qos: 1 } : null);
     };
     aedes.authorizePublish = (client, packet, done) => {
-      // Without a client: a will, of a connection that this broker has seen end already.
-      if (!client) return done(null);
-      this.#receive(client, packet.topic, packet.payload as Buffer, packet.retain).then(
-        () => done(null),
-        done,
-      );
+      // Without a client: a will that was never checked. Nobody waits for it, the broker sees for itself who is gone.
+      if (!client) return done(new Error('a will without its connection'));
+      const { retain } = packet;
+      // Whatever is said of it below, the broker keeps nothing in memory for a box.
+      packet.retain = false;
+      this.#receive(client, packet.topic, packet.payload as Buffer, retain).then(() => done(null), done);
     };
     aedes.on('clientReady', (client) => {
       this.#connections.set(client.id, {
@@ -191,6 +192,10 @@ export class Broker implements Link {
     );
     aedes.on('connectionError', (_client, error) =>
       this.#log.debug({ err: error.message }, 'connection error'),
+    );
+    // An error event that nobody hears would end the process.
+    (aedes as EventEmitter).on('error', (error: Error) =>
+      this.#log.warn({ err: error.message }, 'the broker is in trouble'),
     );
   }
 
@@ -228,6 +233,10 @@ export class Broker implements Link {
     if (connection && connection.waiting >= BACKLOG) throw new Error('too many messages at once');
     const work = async (): Promise<void> => {
       try {
+        // Before all else, since aedes passes on what is only refused: a box must reach no other, nor aedes itself ($SYS).
+        if (!topic.startsWith(upTopics(client.id))) {
+          throw new HearthError('forbidden', `the box may not publish to "${topic.slice(0, 120)}"`);
+        }
         if (retain) throw new HearthError('topic_unknown', 'boxes do not publish retained messages');
         if (payload.length > LIMITS.mqttPayloadBytes) {
           throw new HearthError(
@@ -236,10 +245,7 @@ export class Broker implements Link {
           );
         }
         const parsed = parseTopic(topic);
-        if (parsed.boxId !== client.id || parsed.direction !== 'up') {
-          throw new HearthError('forbidden', `the box may not publish to "${topic.slice(0, 120)}"`);
-        }
-        await this.#inbound.handle(client.id, parsed.kind, payload, this);
+        if (parsed.direction === 'up') await this.#inbound.handle(client.id, parsed.kind, payload, this);
       } catch (error) {
         if (!(error instanceof HearthError)) {
           this.#log.warn(
