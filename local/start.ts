@@ -52,7 +52,7 @@ async function main(): Promise<number> {
     system = new LocalSystem(workspace, say, stop.signal);
     const site = await untilDeath(system, stop, runTour(system, stop.signal));
     say('done: assigned, cached, served, earned');
-    process.stdout.write(`\n${await earningsTable(system)}\n\n`);
+    process.stdout.write(`\n${await earningsTable(system)}\n`);
     code = 0;
     if (!once) {
       process.stdout.write(guide(system, workspace, site));
