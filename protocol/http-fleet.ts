@@ -21,11 +21,11 @@ import {
   hardwareSchema,
   heartbeatSchema,
   microCreditsSchema,
+  textSchema,
 } from './messages.ts';
 
 /** Bodies of the fleet's HTTP API, `/api/v1`. Responses are what the console and the CLI read. */
 
-const text = z.string().max(LIMITS.textChars);
 const count = z.int().min(0);
 /** A box or site's name for people: printable, at most 80 characters. */
 export const labelSchema = z
@@ -46,7 +46,7 @@ export const enrolRequestSchema = z.object({
   claimCode: claimCodeSchema,
   /** PKCS#10, PEM; ECDSA P-256. Its subject is ignored: the fleet chooses the box's id. */
   csr: z.string().max(4096),
-  agentVersion: text,
+  agentVersion: textSchema,
 });
 export const enrolResponseSchema = z.object({
   boxId: boxIdSchema,

@@ -19,6 +19,8 @@ export const LIMITS = {
   indexPages: 1000,
   /** Lines in one deliveries message. */
   deliveriesPerBatch: 200,
+  /** Requests counted by one line of a deliveries message: a 32-bit integer, as it is stored. */
+  requestsPerDelivery: 2 ** 31 - 1,
   /** Asset states in one report message. */
   assetsPerReport: 200,
   /** Damaged chunks named in one integrity message. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -7,7 +7,7 @@ import { assetManifestSchema, assetPathSchema, chunkSpan, pathPrefixSchema } fro
 import { ERROR_CODES, isHearthError } from './errors.ts';
 import { claimCodeSchema, newClaimCode, newId } from './ids.ts';
 import { chunkCount, chunkSizeFor, LIMITS } from './limits.ts';
-import { type Command, encodeDown, encodeUp, parseDown, parseUp, UP_KINDS } from './messages.ts';
+import { type Command, clip, encodeDown, encodeUp, parseDown, parseUp, UP_KINDS } from './messages.ts';
 import { openCommand, signCommand } from './signing.ts';
 import { downTopic, parseTopic, upTopic } from './topics.ts';
 
@@ -30,6 +30,14 @@ test('a message survives the wire', () => {
     ],
   };
   assert.deepEqual(parseUp('report', encodeUp('report', message)), message);
+});
+
+test('what was clipped can be sent', () => {
+  for (const text of ['a\0b', '\ud800', 'x'.repeat(LIMITS.textChars + 1)]) {
+    const message = { v: 1 as const, at, bootId: randomUUID(), agentVersion: clip(text) };
+    assert.deepEqual(parseUp('hello', encodeUp('hello', message)), message);
+    assert.throws(() => encodeUp('hello', { ...message, agentVersion: text }), /agentVersion/);
+  }
 });
 
 test('malformed messages are refused with a reason, whatever they are', () => {

@@ -7,7 +7,15 @@ import { LIMITS } from './limits.ts';
 /** The version in every message and topic. A change that an old peer would misread gets a new number. */
 export const PROTOCOL_VERSION = 1;
 
-const text = z.string().max(LIMITS.textChars);
+/** Free text from a machine. Postgres can store neither NUL nor half a surrogate pair, so neither can be sent. */
+export const textSchema = z
+  .string()
+  .max(LIMITS.textChars)
+  .refine(
+    (value) => !value.includes('\0') && value.isWellFormed(),
+    'must be well-formed Unicode without NUL',
+  );
+const text = textSchema;
 const count = z.int().min(0);
 const bytes = z.int().min(0);
 const base = { v: z.literal(PROTOCOL_VERSION), at: timeSchema };
@@ -16,6 +24,16 @@ const base = { v: z.literal(PROTOCOL_VERSION), at: timeSchema };
 export const microCreditsSchema = z.string().regex(/^-?\d{1,30}$/);
 
 // ---------------------------------------------------------------------------------------------- box to fleet
+
+/**
+ * Where a box serves. Paths are appended to it as it is, it stands in Location and the fleet dials it: visible ASCII,
+ * and neither query, fragment nor credentials.
+ */
+export const contentUrlSchema = z
+  .url({ protocol: /^https?$/ })
+  .max(300)
+  .regex(/^https?:\/\/[^/@?#\\]+(\/[^?#\\]*)?$/i, 'must be scheme, host and path only')
+  .regex(/^[\x21-\x7e]+$/, 'must be visible ASCII');
 
 /** First message on every connection; the fleet answers with a `configure` command and asks for the index. */
 export const helloSchema = z.object({ ...base, bootId: z.uuid(), agentVersion: text });
@@ -33,7 +51,7 @@ export const heartbeatSchema = z.object({
   bootId: z.uuid(),
   uptimeMs: count,
   /** Where this box serves content, as far as it knows; the fleet checks before it believes. */
-  contentUrl: z.url({ protocol: /^https?$/ }).max(300),
+  contentUrl: contentUrlSchema,
   serving: z.object({ connections: count, bytesPerSecond: z.number().min(0), bytesTotal: bytes }),
   store: z.object({
     state: diskStateSchema,
@@ -127,7 +145,7 @@ export const deliverySchema = z.object({
   prefix: z.string().max(LIMITS.pathBytes),
   assetId: assetIdSchema,
   bytes,
-  requests: count,
+  requests: z.int().min(0).max(LIMITS.requestsPerDelivery),
 });
 export type Delivery = z.infer<typeof deliverySchema>;
 
@@ -374,5 +392,5 @@ export function describe(error: z.ZodError): string {
 
 /** Cuts text from a machine to what a message may carry. */
 export function clip(value: string | null | undefined): string {
-  return (value ?? '').slice(0, LIMITS.textChars).toWellFormed();
+  return (value ?? '').slice(0, LIMITS.textChars).toWellFormed().replaceAll('\0', '\ufffd');
 }

@@ -202,3 +202,16 @@ test('the API describes itself, and answers unknown paths in its own form', asyn
   assert.equal(status, 404);
   assert.equal(JSON.parse(text).error.code, 'not_found');
 });
+
+test('text that cannot be stored is the caller’s fault, and he is told so', async () => {
+  const body = JSON.stringify({ claimCode: '0000-0000-0000', csr: '', agentVersion: '\0' });
+  const asked = [
+    await fleet.raw('POST', '/api/v1/enrol', { headers: json, body }),
+    await fleet.raw('GET', '/api/v1/boxes?after=%00', { headers: bearer }),
+    await fleet.raw('GET', '/api/v1/ledger/transfers?accountId=%00', { headers: bearer }),
+  ];
+  for (const { status, text } of asked) {
+    assert.equal(status, 400, text);
+    assert.match(text, /bad_request/);
+  }
+});

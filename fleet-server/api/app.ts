@@ -13,7 +13,7 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
-import { isDatabaseAway } from '#fleet/database/database.ts';
+import { isDatabaseAway, isValueRefused } from '#fleet/database/database.ts';
 import { ERROR_CODES, type ErrorCode, HearthError, isHearthError, messageOf } from '#protocol/errors.ts';
 import { LIMITS } from '#protocol/limits.ts';
 import { authentication } from './authentication.ts';
@@ -151,6 +151,11 @@ function toHearthError(error: unknown): HearthError {
   if (code) return new HearthError(code, messageOf(error));
   if (isDatabaseAway(error)) {
     return new HearthError('unavailable', 'The database is away for a moment. Try again.', { cause: error });
+  }
+  if (isValueRefused(error)) {
+    return new HearthError('bad_request', 'The request holds a value that cannot be stored, such as NUL.', {
+      cause: error,
+    });
   }
   return new HearthError('internal', 'Something went wrong in the fleet-server; its log says what.', {
     cause: error,

@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test';
 import { z } from 'zod';
 import {
   type BoxConnection,
+  type EnrolledBox,
   type FleetFixture,
   fleetFixture,
   newKeys,
@@ -12,7 +13,7 @@ import {
 } from '#fleet/testing/fleet-fixture.ts';
 import { boxDetailSchema, claimSchema } from '#protocol/http-fleet.ts';
 import { newId } from '#protocol/ids.ts';
-import { type Heartbeat, parseDown } from '#protocol/messages.ts';
+import { type Heartbeat, parseDown, type UpKind } from '#protocol/messages.ts';
 import { openCommand } from '#protocol/signing.ts';
 import { downFilter, downTopic, upTopic } from '#protocol/topics.ts';
 
@@ -23,6 +24,18 @@ before(async () => {
 after(() => fleet?.close());
 
 const detail = (boxId: string) => fleet.ask('GET', `/boxes/${boxId}`, undefined, boxDetailSchema);
+const heartbeat = (box: EnrolledBox, contentUrl: string): Heartbeat => ({
+  v: 1,
+  at: now(),
+  bootId: box.bootId,
+  uptimeMs: 5,
+  contentUrl,
+  serving: { connections: 3, bytesPerSecond: 0, bytesTotal: 0 },
+  store: { state: 'ok', totalBytes: 10, freeBytes: 5, usedBytes: 1, objects: 0 },
+  rssBytes: 1,
+  load: 0,
+  refusedMessages: 0,
+});
 const configured = (link: BoxConnection) =>
   until('configure', () => link.commands().find((command) => command.body.type === 'configure'));
 
@@ -139,6 +152,35 @@ test('malformed messages are refused and counted, and the link stands', async ()
   await link.close();
 });
 
+test('text that cannot be stored is refused, and holds up nobody', async () => {
+  const [box, other] = [await fleet.enrol(), await fleet.enrol()];
+  const [link, otherLink] = [await box.connect(), await other.connect()];
+  await link.hello();
+  await otherLink.hello();
+  const reason = { code: 'x', message: 'NUL: \0' };
+  const report = { assetId: newId('asset'), sha256: 'a'.repeat(64), state: 'failed', bytesDone: 0, reason };
+  const bad: [UpKind, Record<string, unknown>][] = [
+    ['hello', { bootId: box.bootId, agentVersion: 'half a pair: \ud800' }],
+    ['report', { assets: [report] }],
+    ['reply', { commandId: newId('cmd'), outcome: { ok: false, error: reason } }],
+    ['heartbeat', heartbeat(box, 'http://a.test/\0')],
+    ['heartbeat', heartbeat(box, 'http://a.test/\r\nset-cookie: a=b')],
+    ['heartbeat', heartbeat(box, 'http://a.test/\u20ac')],
+    ['heartbeat', heartbeat(box, 'http://a.test/private?')],
+    ['heartbeat', heartbeat(box, 'http://user:word@a.test')],
+  ];
+  for (const [kind, fields] of bad) {
+    const payload = JSON.stringify({ v: 1, at: now(), ...fields });
+    await link.client.publishAsync(upTopic(box.id, kind), payload, { qos: 1 });
+  }
+  await until('counted', async () => (await detail(box.id)).refusedMessages === bad.length);
+  assert.equal(link.closed, false);
+  await otherLink.publish('heartbeat', heartbeat(other, 'http://127.0.0.1:1'));
+  await until('the other heartbeat', async () => (await detail(other.id)).heartbeat);
+  await link.close();
+  await otherLink.close();
+});
+
 test('a command waits for a box that is away, and is sent until it is answered', async () => {
   const box = await fleet.enrol();
   await fleet.ask('POST', `/boxes/${box.id}/commands`, { type: 'hardware' }, z.unknown());
@@ -176,19 +218,7 @@ test('heartbeats reach the database; an address nobody answers at is not routed 
   const box = await fleet.enrol();
   const link = await box.connect();
   await link.hello();
-  const heartbeat: Heartbeat = {
-    v: 1,
-    at: now(),
-    bootId: box.bootId,
-    uptimeMs: 5,
-    contentUrl: 'http://127.0.0.1:1',
-    serving: { connections: 3, bytesPerSecond: 0, bytesTotal: 0 },
-    store: { state: 'ok', totalBytes: 10, freeBytes: 5, usedBytes: 1, objects: 0 },
-    rssBytes: 1,
-    load: 0,
-    refusedMessages: 0,
-  };
-  await link.publish('heartbeat', heartbeat);
+  await link.publish('heartbeat', heartbeat(box, 'http://127.0.0.1:1'));
   const seen = await until('unreachable', async () => {
     const box_ = await detail(box.id);
     return box_.notRoutableReason === 'unreachable' && box_;
@@ -196,7 +226,7 @@ test('heartbeats reach the database; an address nobody answers at is not routed 
   assert.equal(seen.heartbeat?.serving.connections, 3);
   assert.equal(seen.routable, false);
   // Its own health path on the API is not a box either.
-  await link.publish('heartbeat', { ...heartbeat, contentUrl: fleet.apiUrl });
+  await link.publish('heartbeat', heartbeat(box, fleet.apiUrl));
   await new Promise((resolve) => setTimeout(resolve, 2500));
   assert.equal((await detail(box.id)).routable, false);
   await link.close();

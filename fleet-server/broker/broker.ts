@@ -5,7 +5,7 @@ import { eq } from 'drizzle-orm';
 import type { Logger } from 'pino';
 import type { Counter } from 'prom-client';
 import { bodyOf, due, IN_FLIGHT, makeDue, markSent, RESEND_MS } from '#fleet/commands/outbox.ts';
-import type { Database } from '#fleet/database/database.ts';
+import { type Database, isValueRefused } from '#fleet/database/database.ts';
 import { boxes } from '#fleet/database/schema.ts';
 import { fingerprintOf } from '#fleet/keys/certificate-authority.ts';
 import type { FleetKeys } from '#fleet/keys/fleet-keys.ts';
@@ -245,7 +245,12 @@ export class Broker implements Link {
           );
         }
         const parsed = parseTopic(topic);
-        if (parsed.direction === 'up') await this.#inbound.handle(client.id, parsed.kind, payload, this);
+        if (parsed.direction !== 'up') return;
+        await this.#inbound.handle(client.id, parsed.kind, payload, this).catch((cause: unknown) => {
+          // Sent again, it would fail again, for ever.
+          if (!isValueRefused(cause)) throw cause;
+          throw new HearthError('message_malformed', 'it holds a value that cannot be stored', { cause });
+        });
       } catch (error) {
         if (!(error instanceof HearthError)) {
           this.#log.warn(

@@ -45,3 +45,12 @@ export function isDatabaseAway(error: unknown): boolean {
   }
   return false;
 }
+
+/** True when the database cannot store a value whatever is done (SQLSTATE class 22: NUL in text, out of range). */
+export function isValueRefused(error: unknown): boolean {
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    const code = (at as { code?: unknown }).code;
+    if (typeof code === 'string' && /^22[0-9A-Z]{3}$/.test(code)) return true;
+  }
+  return false;
+}
