@@ -86,7 +86,7 @@ describe('the LAN dashboard, as a household uses it', needsTool('chromium', 'fon
 
       // Pairing: a code that is not one, one nobody made, then the right one, typed as people type.
       await visit.sees(t('pair.title'));
-      assert.equal(await page.getByLabel(t('pair.url')).inputValue(), system.api.url);
+      await visit.holds(t('pair.url'), system.api.url);
       await page.getByLabel(t('pair.code')).fill('7k3m');
       await visit.press(t('pair.button'));
       await visit.sees(t('pair.codeFault'));
@@ -98,7 +98,7 @@ describe('the LAN dashboard, as a household uses it', needsTool('chromium', 'fon
       const label = `Flat ${index + 1}`;
       const { code } = await system.api.post('/claims', { label }, claimSchema);
       await page.getByLabel(t('pair.code')).fill(code.toLowerCase().replaceAll('-', ' '));
-      assert.equal(await page.getByLabel(t('pair.code')).inputValue(), code);
+      await visit.holds(t('pair.code'), code);
       await visit.press(t('pair.button'));
       await visit.sees(t('head.waiting.title'));
       await visit.sees(label);

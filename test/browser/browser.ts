@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, afterEach, before } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { chromium } from 'playwright-core';
+import { waitFor } from '#fleet/client/fleet-api.ts';
 import { buildWebui } from '#local/webui.ts';
 import { requireTool } from '#test/support/tools.ts';
 import { fill, type Language } from '#webui/shared/i18n.ts';
@@ -66,6 +67,15 @@ export class Visit {
   /** Waits until a text can be seen. */
   async sees(text: string | RegExp): Promise<void> {
     await this.page.getByText(text).filter({ visible: true }).first().waitFor();
+  }
+
+  /** Waits until a field holds a value: what is prefilled comes with an answer of its own. */
+  async holds(label: string, value: string): Promise<void> {
+    const field = this.page.getByLabel(label);
+    await waitFor(
+      async () => ((await field.inputValue()) === value ? true : null),
+      `"${label}" does not hold ${value}`,
+    );
   }
 
   async press(name: string | RegExp): Promise<void> {
