@@ -22,6 +22,7 @@ import { Password } from './lan/password.ts';
 import { Sessions } from './lan/sessions.ts';
 import { StaticFiles } from './lan/static-files.ts';
 import { FleetSession } from './link/fleet-session.ts';
+import { IntegrityNews } from './link/integrity-news.ts';
 import { LINK_BACKOFF } from './link/link.ts';
 import type { Options } from './options.ts';
 import { urlOf } from './options.ts';
@@ -66,6 +67,7 @@ export class Agent {
   readonly #password: Password;
   readonly #lan: LanServer;
   readonly #watch: DiskWatch;
+  readonly #integrityNews = new IntegrityNews();
   #identity: Identity | null = null;
   #settings: FleetSettings | null = null;
   #session: FleetSession | null = null;
@@ -126,11 +128,11 @@ export class Agent {
       stamp,
       log,
       onReady: () => this.#session?.pumpDeliveries(),
-      onTrouble: (error) =>
-        log.warn(
-          { reason: messageOf(this.#disk.failed(error)) },
-          'deliveries could not be written to the disk',
-        ),
+      onTrouble: (error) => {
+        // In the state directory it says nothing about the disk.
+        const named = options.deliveriesOn === 'disk' ? this.#disk.failed(error) : error;
+        log.warn({ reason: messageOf(named) }, 'deliveries could not be written');
+      },
     });
     this.#content = new ContentServer({
       store: this.#store,
@@ -271,6 +273,7 @@ export class Agent {
       log: this.#log,
       execute: (command) => this.#commands.execute(command),
       heartbeat: () => this.#heartbeat(),
+      onGreeted: () => this.#tellIntegrity(),
       onState: (state, problem) => {
         if (state === 'online') this.#log.info({ boxId: identity.boxId }, 'linked to the fleet');
         // A try that has just begun is no news to the household, nor is another that failed.
@@ -329,8 +332,15 @@ export class Agent {
       this.#activity.add('chunk_damaged', { sha256, chunkIndex });
     }
     if (finished) this.#activity.add('integrity_finished', { checkedChunks, damagedChunks });
-    this.#session?.sendIntegrity({ finished, checkedChunks, totalChunks, damaged: found });
+    this.#integrityNews.add({ finished, checkedChunks, totalChunks, damaged: found });
+    this.#tellIntegrity();
     if (found.length > 0) this.#executor.wake();
+  }
+
+  #tellIntegrity(): void {
+    this.#session?.sendIntegrity(this.#integrityNews).catch((error) => {
+      this.#log.error({ reason: messageOf(error) }, 'findings of the integrity check could not be told');
+    });
   }
 
   #makeLan(): LanServer {

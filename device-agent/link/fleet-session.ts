@@ -22,6 +22,7 @@ import { PROTOCOL_VERSION } from '#protocol/messages.ts';
 import type { CommandResult } from './inbox.ts';
 import { Inbox } from './inbox.ts';
 import { indexPages } from './index-pages.ts';
+import type { IntegrityNews } from './integrity-news.ts';
 import type { LinkState } from './link.ts';
 import { Link } from './link.ts';
 import { Reporter } from './reporter.ts';
@@ -40,6 +41,8 @@ export interface FleetSessionOptions {
   execute: (command: Command) => Promise<CommandResult>;
   heartbeat: () => Omit<Heartbeat, 'v' | 'at' | 'bootId' | 'refusedMessages'>;
   onState: (state: LinkState, problem: string | null) => void;
+  /** The fleet has been greeted: what waited for the link can be told. */
+  onGreeted: () => void;
 }
 
 /** Everything this box and its fleet say to each other, for as long as the box has this identity. */
@@ -53,6 +56,7 @@ export class FleetSession {
   #heartbeatTimer: NodeJS.Timeout | null = null;
   #earnings: Earnings | null = null;
   #closing = false;
+  #tellingIntegrity = false;
 
   constructor(options: FleetSessionOptions) {
     this.#options = options;
@@ -130,8 +134,18 @@ export class FleetSession {
       .catch((error) => log.warn({ reason: messageOf(error) }, 'the hardware could not be read'));
   }
 
-  sendIntegrity(message: Omit<UpMessage<'integrity'>, 'v' | 'at'>): void {
-    this.#say('integrity', { ...this.#base(), ...message });
+  /** Sends what the integrity check wants told, oldest first, and keeps what does not get through. */
+  async sendIntegrity(news: IntegrityNews): Promise<void> {
+    if (this.#tellingIntegrity) return;
+    this.#tellingIntegrity = true;
+    try {
+      for (let next = news.peek(); next; next = news.peek()) {
+        if (!(await this.#link.publish('integrity', { ...this.#base(), ...next }))) return;
+        news.told(next);
+      }
+    } finally {
+      this.#tellingIntegrity = false;
+    }
   }
 
   /** There are new batches of deliveries. */
@@ -166,6 +180,7 @@ export class FleetSession {
     this.#beat();
     this.sendHardware();
     this.#sender.restart();
+    this.#options.onGreeted();
   }
 
   #beat(): void {
