@@ -19,8 +19,9 @@ describe('program', () => {
   it('is ready when it says so, keeps its lines, ends on SIGTERM', async () => {
     const path = script(
       'good',
-      `console.error('starting'); console.log('{"msg":"not yet"}'); ${READY}
-       setInterval(() => {}, 1000); process.on('SIGTERM', () => { console.log('bye'); process.exit(0); });`,
+      `console.error('starting'); console.log('{"msg":"not yet"}');
+       process.on('SIGTERM', () => { console.log('bye'); process.exit(0); });
+       setInterval(() => {}, 1000); ${READY}`,
     );
     const logFile = join(root, 'good.log');
     const program = await Program.start({ name: 'good', args: [path], env: {}, logFile });
