@@ -21,7 +21,8 @@ export type AssetSelector = z.infer<typeof assetSelectorSchema>;
 export async function addAssets(db: Database, siteId: string, paths: string[]): Promise<string[]> {
   const [site] = await db.select({ id: sites.id }).from(sites).where(eq(sites.id, siteId));
   if (!site) throw new HearthError('not_found', `There is no site ${siteId}.`);
-  const unique = [...new Set(paths)];
+  // Sorted: two requests for the same paths must not wait for each other in a circle.
+  const unique = [...new Set(paths)].sort();
   const rows = await db
     .insert(assets)
     .values(unique.map((path) => ({ id: newId('asset'), siteId, path, state: 'queued' as const })))
@@ -53,12 +54,14 @@ export async function ingestAsset(
     .from(assets)
     .innerJoin(sites, eq(sites.id, assets.siteId))
     .where(eq(assets.id, assetId));
-  if (!row) return { retry: false };
-  if (row.state !== 'ready') await db.update(assets).set({ state: 'reading' }).where(eq(assets.id, assetId));
+  // Purged since it was asked for, or while it is read: that was the later word.
+  if (!row || row.state === 'purged') return { retry: false };
+  const own = and(eq(assets.id, assetId), ne(assets.state, 'purged'));
+  if (row.state !== 'ready') await db.update(assets).set({ state: 'reading' }).where(own);
   try {
     const read = await ingest(originUrlOf(row.origin, row.path), row.path, options);
     await db.transaction(async (tx) => {
-      await tx
+      const kept = await tx
         .update(assets)
         .set({
           state: 'ready',
@@ -73,7 +76,9 @@ export async function ingestAsset(
           lastModified: read.headers.lastModified,
           ingestedAt: new Date(),
         })
-        .where(eq(assets.id, assetId));
+        .where(own)
+        .returning({ id: assets.id });
+      if (kept.length === 0) return;
       await tx.delete(spotChallenges).where(eq(spotChallenges.assetId, assetId));
       if (read.challenges.length > 0) {
         await tx
@@ -95,7 +100,7 @@ export async function ingestAsset(
         errorCode: error.code,
         errorMessage: clip(messageOf(error)),
       })
-      .where(eq(assets.id, assetId));
+      .where(own);
     return { retry: error.code !== 'origin_too_large' && !/answered 4/.test(error.message) };
   }
 }

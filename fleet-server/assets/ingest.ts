@@ -1,5 +1,5 @@
 import { createHash, randomInt } from 'node:crypto';
-import type { ContentHeaders } from '#protocol/asset.ts';
+import { type ContentHeaders, contentHeadersSchema } from '#protocol/asset.ts';
 import { HearthError, messageOf } from '#protocol/errors.ts';
 import { newNonce } from '#protocol/ids.ts';
 import { chunkCount, chunkSizeFor, LIMITS } from '#protocol/limits.ts';
@@ -99,9 +99,9 @@ export async function ingest(url: string, path: string, options: IngestOptions):
     return {
       ...hashes.finish(),
       headers: {
-        contentType: headerText(response, 'content-type') ?? contentTypeFor(path),
-        cacheControl: headerText(response, 'cache-control'),
-        lastModified: headerText(response, 'last-modified'),
+        contentType: headerText(response, 'contentType') ?? contentTypeFor(path),
+        cacheControl: headerText(response, 'cacheControl'),
+        lastModified: headerText(response, 'lastModified'),
       },
     };
   } finally {
@@ -269,10 +269,16 @@ function contentLength(response: Response): number | null {
   return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : null;
 }
 
-/** A header as a box may repeat it: visible ASCII of bounded length, or not at all. */
-function headerText(response: Response, name: string): string | null {
-  const text = response.headers.get(name);
-  return text !== null && text.length <= LIMITS.textChars && /^[\x20-\x7e]+$/.test(text) ? text : null;
+const HEADERS = {
+  contentType: 'content-type',
+  cacheControl: 'cache-control',
+  lastModified: 'last-modified',
+} as const;
+
+/** A header as a box may repeat it, or not at all. */
+function headerText(response: Response, name: keyof ContentHeaders): string | null {
+  const text = response.headers.get(HEADERS[name]) || null;
+  return contentHeadersSchema.shape[name].safeParse(text).success ? text : null;
 }
 
 function reasonOf(error: unknown): string {
