@@ -4,7 +4,7 @@ import { Aedes, type Client } from 'aedes';
 import { eq } from 'drizzle-orm';
 import type { Logger } from 'pino';
 import type { Counter } from 'prom-client';
-import { bodyOf, due, IN_FLIGHT, makeDue, markSent, RESEND_MS } from '#fleet/commands/outbox.ts';
+import { bodyOf, due, makeDue, markSent, RESEND_MS } from '#fleet/commands/outbox.ts';
 import { type Database, isValueRefused } from '#fleet/database/database.ts';
 import { boxes } from '#fleet/database/schema.ts';
 import { fingerprintOf } from '#fleet/keys/certificate-authority.ts';
@@ -328,18 +328,20 @@ export class Broker implements Link {
   }
 
   async #dispatchDue(boxId: string): Promise<void> {
-    for (;;) {
-      const rows = await due(this.#db, boxId);
-      // Marked first: sent twice after a crash is harmless, and a command that cannot be made is not tried in a loop.
-      await markSent(
-        this.#db,
-        rows.map((row) => row.id),
-      );
-      for (const row of rows) {
-        const body = await bodyOf(this.#db, row);
-        if (body) await this.#command(boxId, row.id, row.expiresAt.getTime() - Date.now(), body);
-      }
-      if (rows.length < IN_FLIGHT) return;
+    const rows = await due(this.#db, boxId);
+    // Marked first: sent twice after a crash is harmless, and a command that cannot be made is not tried in a loop.
+    await markSent(
+      this.#db,
+      rows.map((row) => row.id),
+    );
+    for (const row of rows) {
+      const body = await bodyOf(this.#db, row);
+      if (!body) continue;
+      const lifeMs = row.expiresAt.getTime() - Date.now();
+      await this.#command(boxId, row.id, lifeMs, body).catch((error: unknown) => {
+        // One that cannot be made must not keep the others waiting.
+        this.#log.error({ boxId, command: row.id, err: messageOf(error) }, 'cannot make a command');
+      });
     }
   }
 

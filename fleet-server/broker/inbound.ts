@@ -27,6 +27,8 @@ export interface Link {
   ): Promise<void>;
   /** The box has said hello: configure it, and send what is due. */
   welcome(boxId: string): Promise<void>;
+  /** There is room for further commands. */
+  dispatch(boxId: string): void;
 }
 
 /**
@@ -82,7 +84,8 @@ export class Inbound {
       case 'index':
         return this.#index(boxId, parseUp(kind, payload));
       case 'reply':
-        return this.#reply(boxId, parseUp(kind, payload));
+        await this.#reply(boxId, parseUp(kind, payload));
+        return link.dispatch(boxId);
       case 'deliveries':
         return this.#deliveries(boxId, parseUp(kind, payload), link);
     }

@@ -1,4 +1,4 @@
-import { and, asc, eq, inArray, isNull, lt, or, sql } from 'drizzle-orm';
+import { and, asc, eq, gte, inArray, isNull, lt, or, sql } from 'drizzle-orm';
 import { manifestOf } from '#fleet/assets/manifest.ts';
 import type { Queryable } from '#fleet/database/database.ts';
 import { notify } from '#fleet/database/listen.ts';
@@ -76,7 +76,10 @@ export async function voidOpen(db: Queryable, boxId: string, subject: string): P
     );
 }
 
-/** The commands to be sent to a box now: never sent, or sent and unanswered for `RESEND_MS`. Oldest first. */
+/**
+ * The commands to be sent to a box now: never sent, oldest first, then those sent and unanswered for `RESEND_MS`; no
+ * more than may be under way beside those just sent. A box that leaves some unanswered still gets the others.
+ */
 export async function due(db: Queryable, boxId: string, now = new Date()): Promise<CommandRow[]> {
   await db
     .update(commands)
@@ -88,18 +91,16 @@ export async function due(db: Queryable, boxId: string, now = new Date()): Promi
         lt(commands.expiresAt, now),
       ),
     );
+  const open = and(eq(commands.boxId, boxId), inArray(commands.state, ['pending', 'sent']));
+  const resendAt = new Date(now.getTime() - RESEND_MS);
+  const underWay = await db.$count(commands, and(open, gte(commands.lastSentAt, resendAt)));
+  if (underWay >= IN_FLIGHT) return [];
   return db
     .select()
     .from(commands)
-    .where(
-      and(
-        eq(commands.boxId, boxId),
-        inArray(commands.state, ['pending', 'sent']),
-        or(isNull(commands.lastSentAt), lt(commands.lastSentAt, new Date(now.getTime() - RESEND_MS))),
-      ),
-    )
-    .orderBy(asc(commands.createdAt))
-    .limit(IN_FLIGHT);
+    .where(and(open, or(isNull(commands.lastSentAt), lt(commands.lastSentAt, resendAt))))
+    .orderBy(sql`${commands.lastSentAt} ASC NULLS FIRST`, asc(commands.createdAt))
+    .limit(IN_FLIGHT - underWay);
 }
 
 /** Remembers that commands were sent. */
