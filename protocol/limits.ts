@@ -33,6 +33,10 @@ export const LIMITS = {
   httpBodyBytes: 1024 * 1024,
   /** Assets named in one API request. */
   assetsPerRequest: 1000,
+  /** Placements (assets times boxes) made by one API request. */
+  placementsPerRequest: 10_000,
+  /** Placements told of one box, or of one page of assignments. */
+  placementsListed: 10_000,
   /** Rows in one page of an API list. */
   pageRows: 200,
 } as const;

@@ -1,4 +1,4 @@
-import { and, desc, eq, inArray, isNull, lt, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, inArray, isNull, lt, type SQL, sql } from 'drizzle-orm';
 import type { z } from 'zod';
 import { type AssetSelector, selectAssets } from '#fleet/assets/assets.ts';
 import { enqueue } from '#fleet/commands/outbox.ts';
@@ -8,25 +8,47 @@ import { assets, assignments, boxes, placements, sites } from '#fleet/database/s
 import { HearthError } from '#protocol/errors.ts';
 import type { Assignment, boxSelectorSchema, Placement } from '#protocol/http-fleet.ts';
 import { newId } from '#protocol/ids.ts';
+import { LIMITS } from '#protocol/limits.ts';
 
 type BoxSelector = z.infer<typeof boxSelectorSchema>;
 
 /** The subject of all commands about one asset on one box. */
 export const placementSubject = (assetId: string) => `asset:${assetId}`;
 
+/** Any number, the same in every process. */
+const WANTED_LOCK = 7_216_000_002;
+
+/**
+ * Changes what is wanted, one change at a time in the whole fleet: changes touch many rows each, and would wait for
+ * each other in a circle. Reports of boxes, which lock the same rows in one order, go on meanwhile.
+ */
+export function changeWanted<T>(db: Database, change: (tx: Transaction) => Promise<T>): Promise<T> {
+  return db.transaction(async (tx) => {
+    await tx.execute(sql`SELECT pg_advisory_xact_lock(${WANTED_LOCK})`);
+    return change(tx);
+  });
+}
+
 /**
  * Assigns assets to boxes: one assignment for each asset, the same boxes for all, so that a playlist and its
  * segments lie together. Assigning again renews: the last TTL given counts, and nothing is sent twice.
  * @returns ids of the assignments
- * @throws HearthError `not_found`, `conflict` (asset not ready, box revoked, too few boxes)
+ * @throws HearthError `not_found`, `conflict` (asset not ready, box revoked, too few boxes), `payload_too_large`
  */
 export async function assign(
   db: Database,
   request: { assets: AssetSelector; boxes: BoxSelector; ttlMs: number | null },
 ): Promise<string[]> {
-  return db.transaction(async (tx) => {
-    const assetIds = await selectAssets(tx, request.assets, true);
-    const boxIds = await chooseBoxes(tx, request.boxes, assetIds);
+  return changeWanted(db, async (tx) => {
+    // In one order, by asset and then by box, as everybody locks placements: so nobody waits in a circle.
+    const assetIds = (await selectAssets(tx, request.assets, true)).toSorted();
+    const boxIds = (await chooseBoxes(tx, request.boxes, assetIds)).toSorted();
+    if (assetIds.length * boxIds.length > LIMITS.placementsPerRequest) {
+      throw new HearthError(
+        'payload_too_large',
+        `${assetIds.length} assets on ${boxIds.length} boxes are more than ${LIMITS.placementsPerRequest} placements; ask for fewer at a time.`,
+      );
+    }
     const expiresAt = request.ttlMs === null ? null : new Date(Date.now() + request.ttlMs);
     const made = assetIds.map((assetId) => ({ id: newId('asg'), assetId, expiresAt }));
     await tx.insert(assignments).values(made);
@@ -67,12 +89,12 @@ export async function assign(
 
 /** Ends placements of assets, on all boxes or some: desired becomes absent. @returns how many changed */
 export async function unassign(db: Database, selector: AssetSelector, boxIds?: string[]): Promise<number> {
-  return db.transaction(async (tx) => endPlacements(tx, await selectAssets(tx, selector, false), boxIds));
+  return changeWanted(db, async (tx) => endPlacements(tx, await selectAssets(tx, selector, false), boxIds));
 }
 
 /** Takes assets off all boxes and routes to their origin from now on; a new reading brings them back. */
 export async function purge(db: Database, selector: AssetSelector): Promise<number> {
-  return db.transaction(async (tx) => {
+  return changeWanted(db, async (tx) => {
     const ids = await selectAssets(tx, selector, false);
     await tx.update(assets).set({ state: 'purged' }).where(inArray(assets.id, ids));
     await endPlacements(tx, ids);
@@ -83,36 +105,47 @@ export async function purge(db: Database, selector: AssetSelector): Promise<numb
 /** Makes placements wanted absent, within a transaction. @returns how many changed */
 export async function endPlacements(tx: Transaction, assetIds: string[], boxIds?: string[]): Promise<number> {
   if (assetIds.length === 0) return 0;
-  const ended = await tx
-    .update(placements)
-    .set({ desired: 'absent', updatedAt: new Date() })
-    .where(
-      and(
-        inArray(placements.assetId, assetIds),
-        eq(placements.desired, 'held'),
-        boxIds ? inArray(placements.boxId, boxIds) : undefined,
-      ),
-    )
-    .returning({ boxId: placements.boxId });
+  const ended = await wantAbsent(
+    tx,
+    and(inArray(placements.assetId, assetIds), boxIds ? inArray(placements.boxId, boxIds) : undefined),
+  );
   await endEmpty(tx, assetIds);
   for (const boxId of new Set(ended.map((row) => row.boxId))) await notify(tx, 'desired', boxId);
   for (const assetId of assetIds) await notify(tx, 'routes', assetId);
   return ended.length;
 }
 
+/** Makes what `which` names wanted absent, locking it in the order everybody does. */
+async function wantAbsent(tx: Transaction, which: SQL | undefined) {
+  const wanted = and(eq(placements.desired, 'held'), which);
+  await tx
+    .select({ assetId: placements.assetId })
+    .from(placements)
+    .where(wanted)
+    .orderBy(asc(placements.assetId), asc(placements.boxId))
+    .for('no key update');
+  return tx
+    .update(placements)
+    .set({ desired: 'absent', updatedAt: new Date() })
+    .where(wanted)
+    .returning({ assetId: placements.assetId, boxId: placements.boxId });
+}
+
 /** Ends the assignments that no wanted placement belongs to any more. */
 export async function endEmpty(tx: Queryable, assetIds: string[]): Promise<void> {
+  const empty = and(
+    inArray(assignments.assetId, assetIds),
+    isNull(assignments.endedAt),
+    sql`NOT EXISTS (SELECT 1 FROM ${placements} WHERE ${placements.assignmentId} = ${assignments.id}
+      AND ${placements.desired} = 'held')`,
+  );
   await tx
-    .update(assignments)
-    .set({ endedAt: new Date() })
-    .where(
-      and(
-        inArray(assignments.assetId, assetIds),
-        isNull(assignments.endedAt),
-        sql`NOT EXISTS (SELECT 1 FROM ${placements} WHERE ${placements.assignmentId} = ${assignments.id}
-          AND ${placements.desired} = 'held')`,
-      ),
-    );
+    .select({ id: assignments.id })
+    .from(assignments)
+    .where(empty)
+    .orderBy(asc(assignments.id))
+    .for('no key update');
+  await tx.update(assignments).set({ endedAt: new Date() }).where(empty);
 }
 
 /**
@@ -187,7 +220,7 @@ export async function listPlacements(
       ),
     )
     .orderBy(assets.path, boxes.label)
-    .limit(10_000);
+    .limit(LIMITS.placementsListed);
   return rows.map(({ placement, path, size, host, label }) => ({
     assignmentId: placement.assignmentId,
     assetId: placement.assetId,
@@ -213,11 +246,15 @@ export async function listAssignments(
   db: Queryable,
   filter: { ids?: string[]; open?: boolean; after?: string | undefined; limit: number },
 ): Promise<{ items: Assignment[]; next: string | null }> {
-  const [cursor] = filter.after
-    ? await db.select({ at: assignments.createdAt }).from(assignments).where(eq(assignments.id, filter.after))
-    : [];
   const rows = await db
-    .select({ assignment: assignments, path: assets.path, sha256: assets.sha256, host: sites.hostname })
+    .select({
+      assignment: assignments,
+      path: assets.path,
+      host: sites.hostname,
+      converged: sql<boolean>`NOT EXISTS (SELECT 1 FROM ${placements} WHERE ${placements.assignmentId} = ${assignments.id}
+        AND (${placements.desired} <> 'held' OR ${placements.reported} IS DISTINCT FROM 'held'
+          OR ${placements.reportedSha256} IS DISTINCT FROM ${assets.sha256}))`,
+    })
     .from(assignments)
     .innerJoin(assets, eq(assets.id, assignments.assetId))
     .innerJoin(sites, eq(sites.id, assets.siteId))
@@ -225,8 +262,10 @@ export async function listAssignments(
       and(
         filter.ids ? inArray(assignments.id, filter.ids) : undefined,
         filter.open ? isNull(assignments.endedAt) : undefined,
-        cursor && filter.after
-          ? sql`(${assignments.createdAt}, ${assignments.id}) < (${cursor.at.toISOString()}, ${filter.after})`
+        // Compared in the database: its times are finer than a Date, and a whole request's are the same.
+        filter.after
+          ? sql`(${assignments.createdAt}, ${assignments.id}) < (SELECT c.created_at, c.id FROM assignments c
+              WHERE c.id = ${filter.after})`
           : undefined,
       ),
     )
@@ -236,7 +275,7 @@ export async function listAssignments(
   const all = page.length
     ? await listPlacements(db, { assignmentIds: page.map((row) => row.assignment.id) })
     : [];
-  const items = page.map(({ assignment, path, host }): Assignment => {
+  const items = page.map(({ assignment, path, host, converged }): Assignment => {
     const own = all.filter((placement) => placement.assignmentId === assignment.id);
     return {
       id: assignment.id,
@@ -246,7 +285,7 @@ export async function listAssignments(
       createdAt: assignment.createdAt.toISOString(),
       expiresAt: assignment.expiresAt?.toISOString() ?? null,
       endedAt: assignment.endedAt?.toISOString() ?? null,
-      converged: own.every((placement) => placement.desired === 'held' && placement.reported === 'held'),
+      converged,
       placements: own,
     };
   });
@@ -255,12 +294,10 @@ export async function listAssignments(
 
 /** Turns placements whose TTL ran out into wanted absent. @returns how many */
 export async function expirePlacements(db: Database, now = new Date()): Promise<number> {
-  return db.transaction(async (tx) => {
-    const expired = await tx
-      .update(placements)
-      .set({ desired: 'absent', updatedAt: now })
-      .where(and(eq(placements.desired, 'held'), lt(placements.expiresAt, now)))
-      .returning({ assetId: placements.assetId, boxId: placements.boxId });
+  const due = lt(placements.expiresAt, now);
+  if ((await db.$count(placements, and(eq(placements.desired, 'held'), due))) === 0) return 0;
+  return changeWanted(db, async (tx) => {
+    const expired = await wantAbsent(tx, due);
     if (expired.length === 0) return 0;
     const assetIds = [...new Set(expired.map((row) => row.assetId))];
     await endEmpty(tx, assetIds);

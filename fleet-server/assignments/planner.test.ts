@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { ASSET_STATES } from '#protocol/messages.ts';
-import { type PlacementView, plan, REFUSED_RETRY_MS } from './planner.ts';
+import { DONE_RETRY_MS, type PlacementView, plan, REFUSED_RETRY_MS } from './planner.ts';
 
 const A = 'a'.repeat(64);
 const B = 'b'.repeat(64);
@@ -15,6 +15,7 @@ const base: PlacementView = {
   reportedSha256: null,
   openCommand: null,
   refusedAtMs: null,
+  done: null,
 };
 
 test('what is wanted and not reported is sent, once', () => {
@@ -63,6 +64,33 @@ test('a box that refused is left alone for a while', () => {
   assert.equal(plan([{ ...base, refusedAtMs: 0 }], REFUSED_RETRY_MS).length, 1);
 });
 
+test('what a box refused to fetch is asked for again, although it is reported failed', () => {
+  const view = { ...base, reported: 'failed' as const, reportedSha256: A, refusedAtMs: 0 };
+  assert.deepEqual(plan([view], REFUSED_RETRY_MS - 1), []);
+  assert.equal(plan([view], REFUSED_RETRY_MS)[0]?.do, 'send');
+  // Failed after it was accepted: the box tries by itself.
+  assert.deepEqual(plan([{ ...view, refusedAtMs: null }], REFUSED_RETRY_MS), []);
+});
+
+test('a box that drops what it accepted is not asked as fast as it answers', () => {
+  const done = { type: 'cache', sha256: A, atMs: 0 };
+  const view = { ...base, reported: 'expired' as const, reportedSha256: A, done };
+  assert.deepEqual(plan([view], DONE_RETRY_MS - 1), []);
+  assert.equal(plan([view], DONE_RETRY_MS).length, 1);
+  assert.equal(plan([{ ...view, sha256: B }], 1).length, 1, 'other bytes do not wait');
+  const absent = { ...view, desired: 'absent' as const, reported: 'held' as const };
+  assert.equal(plan([absent], 1).length, 1, 'nor does another command');
+  assert.deepEqual(plan([{ ...absent, done: { ...done, type: 'delete' } }], 1), []);
+});
+
+test('a placement is not forgotten while the box may be told to fetch it', () => {
+  const openCommand = { type: 'cache', sha256: B, expiresAt: null };
+  const view = { ...base, desired: 'absent' as const, reported: 'expired' as const, reportedSha256: A };
+  assert.deepEqual(plan([{ ...view, openCommand }], 0), [
+    { do: 'send', assetId: 'asset-1', command: { type: 'delete', sha256: B, assetIds: ['asset-1'] } },
+  ]);
+});
+
 test('whatever the state, carrying out the plan with a willing box converges', () => {
   const views = fc.record({
     assetId: fc.constant('asset-1'),
@@ -73,6 +101,7 @@ test('whatever the state, carrying out the plan with a willing box converges', (
     reportedSha256: fc.constantFrom(null, A, B),
     openCommand: fc.constant(null),
     refusedAtMs: fc.constant(null),
+    done: fc.constant(null),
   });
   fc.assert(
     fc.property(views, (start) => {

@@ -12,8 +12,10 @@ export interface PlacementView {
   reportedSha256: string | null;
   /** An open command on this placement, if any. */
   openCommand: { type: string; sha256: string | null; expiresAt: string | null } | null;
-  /** When the box last refused a command on this placement, milliseconds; null if it did not. */
+  /** When the box refused the newest command on this placement that it answered, milliseconds; null if it did not. */
   refusedAtMs: number | null;
+  /** That command, where the box carried it out. */
+  done: { type: string; sha256: string | null; atMs: number } | null;
 }
 
 /** What is to be done about one placement. */
@@ -26,6 +28,8 @@ export type Step =
 
 /** A box that refused is asked again after this long, milliseconds. */
 export const REFUSED_RETRY_MS = 60_000;
+/** A box that said it did something, but does not look like it, is asked again after this long, milliseconds. */
+export const DONE_RETRY_MS = 10_000;
 
 const ON_ITS_WAY: readonly (AssetState | null)[] = ['queued', 'downloading', 'held', 'failed'];
 const GONE: readonly (AssetState | null)[] = ['deleted', 'expired'];
@@ -49,21 +53,31 @@ function planOne(placement: PlacementView, nowMs: number): Step | null {
     if (placement.expiresAtMs !== null && placement.expiresAtMs <= nowMs) return { do: 'expire', assetId };
     if (placement.sha256 === null) return null;
     const accepted = ON_ITS_WAY.includes(placement.reported) && placement.reportedSha256 === placement.sha256;
-    // A box that accepted the command tries by itself until it holds the asset.
-    if (accepted && openCommand?.type !== 'delete') return null;
+    // A box that accepted the command tries by itself until it holds the asset; one that refused it does not.
+    const refused = placement.reported === 'failed' && placement.refusedAtMs !== null;
+    if (accepted && !refused && openCommand?.type !== 'delete') return null;
     const expiresAt = placement.expiresAtMs === null ? null : new Date(placement.expiresAtMs).toISOString();
     const asked = openCommand?.type === 'cache' && openCommand.sha256 === placement.sha256;
     if (asked && openCommand.expiresAt === expiresAt) return null;
-    if (backingOff(placement, nowMs)) return null;
-    return { do: 'send', assetId, command: { type: 'cache', assetId, sha256: placement.sha256, expiresAt } };
+    const command = { type: 'cache' as const, assetId, sha256: placement.sha256, expiresAt };
+    return tooSoon(placement, command, nowMs) ? null : { do: 'send', assetId, command };
   }
-  if (GONE.includes(placement.reported)) return { do: 'forget', assetId };
-  if (openCommand?.type === 'delete' || backingOff(placement, nowMs)) return null;
-  const sha256 = placement.reportedSha256 ?? placement.sha256;
+  // A box that may have been told to fetch it meanwhile has to be told otherwise.
+  const told = openCommand?.type === 'cache';
+  if (GONE.includes(placement.reported) && !told) return { do: 'forget', assetId };
+  if (openCommand?.type === 'delete') return null;
+  const sha256 = (told ? openCommand.sha256 : null) ?? placement.reportedSha256 ?? placement.sha256;
   if (sha256 === null) return { do: 'forget', assetId };
-  return { do: 'send', assetId, command: { type: 'delete', sha256, assetIds: [assetId] } };
+  const command = { type: 'delete' as const, sha256, assetIds: [assetId] };
+  return tooSoon(placement, command, nowMs) ? null : { do: 'send', assetId, command };
 }
 
-function backingOff(placement: PlacementView, nowMs: number): boolean {
-  return placement.refusedAtMs !== null && nowMs - placement.refusedAtMs < REFUSED_RETRY_MS;
+/** Keeps a box that refuses, or does other than it says, from being asked as fast as it answers. */
+function tooSoon(
+  { refusedAtMs, done }: PlacementView,
+  command: { type: string; sha256: string },
+  nowMs: number,
+): boolean {
+  if (refusedAtMs !== null) return nowMs - refusedAtMs < REFUSED_RETRY_MS;
+  return done?.type === command.type && done.sha256 === command.sha256 && nowMs - done.atMs < DONE_RETRY_MS;
 }

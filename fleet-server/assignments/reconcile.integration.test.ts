@@ -1,7 +1,21 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
+import { sql } from 'drizzle-orm';
+import { addAssets, ingestAsset } from '#fleet/assets/assets.ts';
 import { applyIndex, applyReports } from '#fleet/broker/reported-state.ts';
-import { bodyOf, complete, due, makeDue, markSent, RESEND_MS } from '#fleet/commands/outbox.ts';
+import {
+  bodyOf,
+  complete,
+  due,
+  enqueue,
+  IN_FLIGHT,
+  makeDue,
+  markSent,
+  RESEND_MS,
+} from '#fleet/commands/outbox.ts';
 import {
   addAsset,
   addBox,
@@ -146,6 +160,138 @@ test('a TTL expires; renewing it is told to the box', async () => {
     ),
     false,
   );
+});
+
+test('a placement assigned again while it is forgotten stays', async () => {
+  const boxId = await addBox(own.db);
+  const asset = await addAsset(own.db, siteId, '/again');
+  const request = { assets: { assetIds: [asset.assetId] }, boxes: { boxIds: [boxId] }, ttlMs: null };
+  await assign(own.db, request);
+  await applyReports(own.db, boxId, [report(asset, 'deleted')]);
+  await unassign(own.db, request.assets);
+  // An assignment that is not committed yet holds the row while the reconciler plans to forget it.
+  let reconciled: Promise<number> | undefined;
+  await own.db.transaction(async (tx) => {
+    await tx.execute(sql`UPDATE placements SET desired = 'held' WHERE box_id = ${boxId}`);
+    reconciled = reconcileBox(own.db, boxId);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  });
+  await reconciled;
+  assert.equal((await listPlacements(own.db, { boxId }))[0]?.desired, 'held');
+});
+
+test('a refused asset is asked for again later, and nothing that is open is lost meanwhile', async () => {
+  const boxId = await addBox(own.db);
+  const asset = await addAsset(own.db, siteId, '/refused');
+  await assign(own.db, { assets: { assetIds: [asset.assetId] }, boxes: { boxIds: [boxId] }, ttlMs: null });
+  await reconcileBox(own.db, boxId);
+  const [command] = await due(own.db, boxId);
+  const outcome = { ok: false as const, error: { code: 'disk_full', message: 'full' } };
+  await complete(own.db, boxId, { ...reply(command?.id ?? ''), outcome });
+  await applyReports(own.db, boxId, [report(asset, 'failed')]);
+  assert.equal(await reconcileBox(own.db, boxId), 0);
+  await own.query("UPDATE commands SET ended_at = ended_at - interval '61 s' WHERE box_id = $1", [boxId]);
+  assert.ok((await unsettledBoxes(own.db)).includes(boxId));
+  assert.equal(await reconcileBox(own.db, boxId), 1);
+  assert.deepEqual(await types(boxId), ['cache']);
+});
+
+test('no more commands are under way than a box can work on; those without answer block no other', async () => {
+  const boxId = await addBox(own.db);
+  for (let index = 0; index < 3 * IN_FLIGHT; index++) {
+    await enqueue(own.db, boxId, `get:${index}`, { type: 'get', sha256: 'a'.repeat(64) });
+  }
+  const first = await due(own.db, boxId);
+  const ids = (rows: { id: string }[]) => rows.map((row) => row.id);
+  assert.equal(first.length, IN_FLIGHT);
+  await markSent(own.db, ids(first));
+  assert.deepEqual(await due(own.db, boxId), []);
+  await complete(own.db, boxId, reply(first[0]?.id ?? ''));
+  const [next, ...more] = await due(own.db, boxId);
+  assert.ok(next && !ids(first).includes(next.id) && more.length === 0);
+  const later = await due(own.db, boxId, new Date(Date.now() + RESEND_MS + 1));
+  assert.ok(later.length > 0 && later.every((row) => !ids(first).includes(row.id)));
+});
+
+test('an asset named twice in a report is as it was named last', async () => {
+  const boxId = await addBox(own.db);
+  const asset = await addAsset(own.db, siteId, '/twice');
+  await assign(own.db, { assets: { assetIds: [asset.assetId] }, boxes: { boxIds: [boxId] }, ttlMs: null });
+  const states = ['queued', 'held', 'failed', 'held'] as const;
+  await applyReports(
+    own.db,
+    boxId,
+    states.map((state) => report(asset, state)),
+  );
+  assert.equal((await listPlacements(own.db, { boxId }))[0]?.reported, 'held');
+});
+
+test('changes of what is wanted, in any order and at the same moment, wait for each other', async () => {
+  const boxIds = [await addBox(own.db), await addBox(own.db)];
+  const assetIds: string[] = [];
+  for (let index = 0; index < 20; index++) {
+    assetIds.push((await addAsset(own.db, siteId, `/circle/${index}`)).assetId);
+  }
+  const change = (turn: number) => {
+    const order = turn % 2 === 0 ? assetIds : assetIds.toReversed();
+    if (turn % 3 === 2) return unassign(own.db, { assetIds: order });
+    return assign(own.db, {
+      assets: { assetIds: order },
+      boxes: { boxIds: turn % 2 === 0 ? boxIds : boxIds.toReversed() },
+      ttlMs: null,
+    });
+  };
+  await Promise.all(Array.from({ length: 8 }, (_, turn) => change(turn)));
+});
+
+test('all assignments of one request are listed, page by page, and say the truth of old bytes', async () => {
+  const boxId = await addBox(own.db);
+  const asset = await addAsset(own.db, siteId, '/pages/0');
+  for (let index = 1; index < 7; index++) await addAsset(own.db, siteId, `/pages/${index}`);
+  const made = await assign(own.db, {
+    assets: { siteId, prefix: '/pages/' },
+    boxes: { boxIds: [boxId] },
+    ttlMs: null,
+  });
+  const seen: string[] = [];
+  let after: string | undefined;
+  do {
+    const page = await listAssignments(own.db, { open: true, after, limit: 2 });
+    seen.push(...page.items.map((item) => item.id));
+    after = page.next ?? undefined;
+  } while (after);
+  assert.equal(new Set(seen).size, seen.length);
+  assert.deepEqual(
+    made.filter((id) => !seen.includes(id)),
+    [],
+  );
+  await applyReports(own.db, boxId, [report({ ...asset, sha256: 'f'.repeat(64) }, 'held')]);
+  const { items } = await listAssignments(own.db, { ids: made, limit: 10 });
+  assert.equal(items.find((item) => item.assetId === asset.assetId)?.converged, false);
+});
+
+test('a reading that ends after a purge does not bring the asset back', async () => {
+  const origin = createServer((_request, response) => response.end('bytes')).listen(0, '127.0.0.1');
+  await once(origin, 'listening');
+  const { siteId: purgedSite } = await addSite(
+    own.db,
+    `http://127.0.0.1:${(origin.address() as AddressInfo).port}`,
+  );
+  const [assetId = ''] = await addAssets(own.db, purgedSite, ['/x']);
+  const { signal } = new AbortController();
+  const state = async () => (await own.query('SELECT state FROM assets WHERE id = $1', [assetId]))[0]?.state;
+  const purgeThenFetch: typeof fetch = async (...request) => {
+    await purge(own.db, { assetIds: [assetId] });
+    return fetch(...request);
+  };
+  await ingestAsset(own.db, assetId, { signal, fetch: purgeThenFetch });
+  assert.equal(await state(), 'purged');
+  await ingestAsset(own.db, assetId, { signal });
+  assert.equal(await state(), 'purged');
+  await addAssets(own.db, purgedSite, ['/x']);
+  await ingestAsset(own.db, assetId, { signal });
+  assert.equal(await state(), 'ready');
+  origin.close();
 });
 
 test('a purge takes an asset off every box and out of the catalogue', async () => {

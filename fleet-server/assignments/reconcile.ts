@@ -1,4 +1,4 @@
-import { and, desc, eq, inArray, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, inArray, isNull, or, sql } from 'drizzle-orm';
 import { enqueue, type StoredCommand } from '#fleet/commands/outbox.ts';
 import type { Database, Queryable } from '#fleet/database/database.ts';
 import { assets, boxes, commands, placements } from '#fleet/database/schema.ts';
@@ -18,9 +18,15 @@ export async function reconcileBox(db: Database, boxId: string): Promise<number>
     for (const step of steps) {
       if (step.do === 'send') await enqueue(tx, boxId, placementSubject(step.assetId), step.command);
       if (step.do === 'forget') {
-        await tx
-          .delete(placements)
-          .where(and(eq(placements.assetId, step.assetId), eq(placements.boxId, boxId)));
+        await tx.delete(placements).where(
+          and(
+            eq(placements.assetId, step.assetId),
+            eq(placements.boxId, boxId),
+            // It may have been assigned again, or reported, since the plan was made.
+            eq(placements.desired, 'absent'),
+            or(isNull(placements.reported), inArray(placements.reported, ['deleted', 'expired'])),
+          ),
+        );
       }
     }
     return steps.filter((step) => step.do !== 'expire').length;
@@ -46,27 +52,35 @@ async function viewOf(tx: Queryable, boxId: string): Promise<PlacementView[]> {
     .select({ placement: placements, sha256: assets.sha256, state: assets.state })
     .from(placements)
     .innerJoin(assets, eq(assets.id, placements.assetId))
-    .where(eq(placements.boxId, boxId));
+    .where(eq(placements.boxId, boxId))
+    // As everybody writes: nobody waits in a circle.
+    .orderBy(asc(placements.assetId));
   if (rows.length === 0) return [];
   const subjects = rows.map((row) => placementSubject(row.placement.assetId));
-  const own = and(eq(commands.boxId, boxId), inArray(commands.subject, subjects));
+  // One array, not a parameter for each: a box may hold more assets than a statement may have parameters.
+  const own = and(eq(commands.boxId, boxId), sql`${commands.subject} = ANY(${sql.param(subjects)}::text[])`);
   const open = await tx
     .select({ subject: commands.subject, body: commands.body })
     .from(commands)
     .where(and(own, inArray(commands.state, ['pending', 'sent'])));
-  const refused = await tx
+  const answered = await tx
     .selectDistinctOn([commands.subject], {
       subject: commands.subject,
       state: commands.state,
+      body: commands.body,
       endedAt: commands.endedAt,
     })
     .from(commands)
     .where(and(own, inArray(commands.state, ['done', 'refused'])))
     .orderBy(commands.subject, desc(commands.endedAt));
+  const openBy = new Map(open.map((row) => [row.subject, row.body as unknown as StoredCommand]));
+  const answeredBy = new Map(answered.map((row) => [row.subject, row]));
   return rows.map(({ placement, sha256, state }) => {
     const subject = placementSubject(placement.assetId);
-    const body = open.find((row) => row.subject === subject)?.body as StoredCommand | undefined;
-    const last = refused.find((row) => row.subject === subject);
+    const body = openBy.get(subject);
+    const last = answeredBy.get(subject);
+    const lastBody = last?.body as unknown as StoredCommand | undefined;
+    const endedAtMs = last?.endedAt?.getTime() ?? null;
     return {
       assetId: placement.assetId,
       desired: placement.desired,
@@ -77,11 +91,19 @@ async function viewOf(tx: Queryable, boxId: string): Promise<PlacementView[]> {
       openCommand: body
         ? {
             type: body.type,
-            sha256: 'sha256' in body ? (body.sha256 ?? null) : null,
+            sha256: sha256Of(body),
             expiresAt: 'expiresAt' in body ? body.expiresAt : null,
           }
         : null,
-      refusedAtMs: last?.state === 'refused' ? (last.endedAt?.getTime() ?? null) : null,
+      refusedAtMs: last?.state === 'refused' ? endedAtMs : null,
+      done:
+        last?.state === 'done' && lastBody && endedAtMs !== null
+          ? { type: lastBody.type, sha256: sha256Of(lastBody), atMs: endedAtMs }
+          : null,
     };
   });
+}
+
+function sha256Of(body: StoredCommand): string | null {
+  return 'sha256' in body ? body.sha256 : null;
 }

@@ -1,6 +1,6 @@
 import { and, asc, desc, eq, isNull, sql } from 'drizzle-orm';
 import type { z } from 'zod';
-import { endPlacements, listPlacements } from '#fleet/assignments/assignments.ts';
+import { changeWanted, endPlacements, listPlacements } from '#fleet/assignments/assignments.ts';
 import { enqueue } from '#fleet/commands/outbox.ts';
 import type { Database, Queryable } from '#fleet/database/database.ts';
 import { notify } from '#fleet/database/listen.ts';
@@ -141,7 +141,7 @@ export async function renameBox(db: Database, boxId: string, label: string): Pro
 /** Ends a box for good: its certificate opens nothing any more. What it earned stays in the ledger. */
 export async function revokeBox(db: Database, boxId: string): Promise<void> {
   await boxRow(db, boxId);
-  await db.transaction(async (tx) => {
+  await changeWanted(db, async (tx) => {
     await tx.update(boxes).set({ revokedAt: new Date(), online: false }).where(eq(boxes.id, boxId));
     const held = await tx
       .select({ id: placements.assetId })

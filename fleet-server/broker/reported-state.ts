@@ -1,4 +1,4 @@
-import { and, eq, sql } from 'drizzle-orm';
+import { and, asc, eq, sql } from 'drizzle-orm';
 import type { Database, Queryable } from '#fleet/database/database.ts';
 import { notify } from '#fleet/database/listen.ts';
 import { placements } from '#fleet/database/schema.ts';
@@ -18,8 +18,10 @@ export async function applyReports(db: Database, boxId: string, reports: AssetRe
 }
 
 async function writeReports(tx: Queryable, boxId: string, reports: AssetReport[]): Promise<string[]> {
+  // A box may name an asset twice: its last word counts.
+  const last = new Map(reports.map((report) => [report.assetId, report]));
   const rows = JSON.stringify(
-    reports.map((report) => ({
+    Array.from(last.values(), (report) => ({
       asset_id: report.assetId,
       sha256: report.sha256,
       state: report.state,
@@ -32,7 +34,7 @@ async function writeReports(tx: Queryable, boxId: string, reports: AssetReport[]
     WITH new AS (SELECT * FROM jsonb_to_recordset(${rows}::jsonb)
       AS r (asset_id text, sha256 text, state text, bytes_done bigint, code text, message text)),
     old AS (SELECT p.asset_id, p.reported, p.reported_sha256 FROM placements p JOIN new USING (asset_id)
-      WHERE p.box_id = ${boxId} FOR UPDATE OF p)
+      WHERE p.box_id = ${boxId} ORDER BY p.asset_id FOR UPDATE OF p)
     UPDATE placements p SET reported = new.state, reported_sha256 = new.sha256, bytes_done = new.bytes_done,
       reason_code = new.code, reason_message = new.message, updated_at = now()
     FROM new, old
@@ -75,11 +77,18 @@ export class IndexAssembly {
  */
 export async function applyIndex(db: Database, boxId: string, index: AssetReport[]): Promise<AssetReport[]> {
   return db.transaction(async (tx) => {
-    const before = await tx.select().from(placements).where(eq(placements.boxId, boxId)).for('update');
+    const before = await tx
+      .select({ assetId: placements.assetId, reported: placements.reported })
+      .from(placements)
+      .where(eq(placements.boxId, boxId))
+      .orderBy(asc(placements.assetId))
+      .for('update');
     const present = new Set(index.map((entry) => entry.assetId));
     const changed = await writeReports(tx, boxId, index);
-    for (const row of before) {
-      if (present.has(row.assetId) || row.reported === null || row.reported === 'deleted') continue;
+    const gone = before
+      .filter((row) => !present.has(row.assetId) && row.reported !== null && row.reported !== 'deleted')
+      .map((row) => row.assetId);
+    if (gone.length > 0) {
       await tx
         .update(placements)
         .set({
@@ -89,8 +98,10 @@ export async function applyIndex(db: Database, boxId: string, index: AssetReport
           reasonMessage: null,
           updatedAt: new Date(),
         })
-        .where(and(eq(placements.boxId, boxId), eq(placements.assetId, row.assetId)));
-      changed.push(row.assetId);
+        .where(
+          and(eq(placements.boxId, boxId), sql`${placements.assetId} = ANY(${sql.param(gone)}::text[])`),
+        );
+      changed.push(...gone);
     }
     await tellRouters(tx, changed);
     await notify(tx, 'desired', boxId);

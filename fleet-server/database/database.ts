@@ -31,11 +31,14 @@ export function openDatabase(url: string, log: Logger, maxConnections = 10): Dat
   return { db: drizzle(pool, { schema }), pool, close: () => pool.end() };
 }
 
-/** True for errors that mean the database is away for now, and a later try may work. */
+/** True for errors that mean the database is away or busy for now (deadlock, timeout), and a later try may work. */
 export function isDatabaseAway(error: unknown): boolean {
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
     const code = (at as { code?: unknown }).code;
-    if (typeof code === 'string' && /^(08|57P0[123]|53300|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND)/.test(code))
+    if (
+      typeof code === 'string' &&
+      /^(08|57P0[123]|57014|40001|40P01|53300|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND)/.test(code)
+    )
       return true;
     if (
       /Connection terminated|timeout exceeded when trying to connect|Client has encountered/.test(at.message)
