@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -170,6 +172,49 @@ describe('the LAN dashboard, as a household uses it', needsTool('chromium', 'fon
       }
     });
   }
+
+  it('a fleet that takes its time to refuse a code: the form waits, says why, and keeps what was typed', async () => {
+    // A fleet far away: it answers only once the dashboard has been seen to say that pairing is under way.
+    let refuse = () => {};
+    const asked = new Promise<void>((resolve) => {
+      refuse = resolve;
+    });
+    const slowFleet = createServer((request, response) => {
+      request.resume();
+      void asked.then(() => {
+        const error = { code: 'claim_invalid', message: 'the claim code is not known' };
+        response.writeHead(403, { 'content-type': 'application/json' }).end(JSON.stringify({ error }));
+      });
+    });
+    await new Promise<void>((resolve) => slowFleet.listen(0, '127.0.0.1', resolve));
+    try {
+      const slowUrl = `http://127.0.0.1:${(slowFleet.address() as AddressInfo).port}`;
+      const lanPort = await testPort();
+      agents.push(await newBox(slowUrl, lanPort, join(folder, 'slow-fleet')));
+      const view = VIEWS[0];
+      const t = textsOf(view, boxEn, boxZh);
+      const visit = await open(view, `http://127.0.0.1:${lanPort}/`);
+      const { page } = visit;
+      await page.getByLabel(t('setup.password'), { exact: true }).fill(PASSWORD);
+      await page.getByLabel(t('setup.repeat'), { exact: true }).fill(PASSWORD);
+      await visit.press(t('setup.button'));
+      await visit.holds(t('pair.url'), slowUrl);
+      await page.getByLabel(t('pair.code')).fill('0000-0000-0000');
+      await visit.press(t('pair.button'));
+      await visit.sees(t('head.pairing.title'));
+      visit.expect(/403 .*\/api\/pair/);
+      refuse();
+      await visit.sees(t('error.claim_invalid'));
+      await visit.sees(t('head.unpaired.title'));
+      await visit.sees(t('error.claim_invalid'));
+      await visit.holds(t('pair.code'), '0000-0000-0000');
+      await visit.check('box pairing refused late');
+    } finally {
+      refuse();
+      slowFleet.close();
+      slowFleet.closeAllConnections();
+    }
+  });
 
   it('the language is remembered, and the keyboard alone gets in', async () => {
     const lanPort = await testPort();
