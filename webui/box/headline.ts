@@ -32,7 +32,7 @@ export interface Headline {
 export function headline(status: Pick<BoxStatus, 'link' | 'disk' | 'serving' | 'holding'>): Headline {
   const { link, disk, serving, holding } = status;
   if (link.state === 'unpaired') return { name: 'unpaired', fire: 'embers', reason: link.problem };
-  if (link.state === 'pairing') return { name: 'pairing', fire: 'embers', reason: null };
+  if (link.state === 'pairing') return { name: 'pairing', fire: 'embers', reason: link.problem };
   if (disk.state !== 'ok' && disk.state !== 'slow' && disk.state !== 'full') {
     return { name: disk.state, fire: 'cold', reason: null };
   }

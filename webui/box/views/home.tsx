@@ -33,7 +33,8 @@ export function Home() {
       {(now) => (
         <>
           <Hearth status={now} earnings={earnings.data} />
-          {now.link.state === 'unpaired' ? (
+          {/* Kept while pairing is under way: the form is what tells that it was refused, and why. */}
+          {now.link.state === 'unpaired' || now.link.state === 'pairing' ? (
             <div class="grid two">
               <Pair />
               <Disk status={now} />
