@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { contentLink, encodePath, handBackLink, SKIPS_MAX, skippedIn } from './content-url.ts';
+import { contentLink, encodePath, handBackLink, SKIPS_MAX, skippedIn, withoutSkips } from './content-url.ts';
 import { newId } from './ids.ts';
 
 const target = { token: 'T', siteId: 'site-1', path: '/a b/ü.mp4' };
@@ -24,6 +24,12 @@ test('what a client writes there is bounded and cannot be anything but ids', () 
   assert.equal(skippedIn(many).size, SKIPS_MAX);
   assert.equal(skippedIn('hearth-skip=x&hearth-skip=%0d%0aSet-Cookie:a').size, 0);
   assert.equal(skippedIn('').size, 0);
+});
+
+test('the client’s own query stays as it was written', () => {
+  assert.equal(withoutSkips('a=1&a=%20&b'), 'a=1&a=%20&b');
+  assert.equal(withoutSkips(`a=1&hearth-skip=${newId('box')}&b`), 'a=1&b');
+  assert.equal(withoutSkips('hearth-skip=x'), '');
 });
 
 test('an encoded path is ASCII and decodes to itself', () => {

@@ -37,6 +37,15 @@ export function skippedIn(query: string): Set<string> {
   return new Set(named.slice(0, SKIPS_MAX).filter((id) => boxIdSchema.safeParse(id).success));
 }
 
+/** A link's query without what boxes put there: the client's own, for its origin. */
+export function withoutSkips(query: string): string {
+  if (!query.includes(SKIP)) return query;
+  return query
+    .split('&')
+    .filter((part) => !part.startsWith(`${SKIP}=`))
+    .join('&');
+}
+
 function queryOf(skipped: Iterable<string>): string {
   const pairs = [...skipped].map((id) => `${SKIP}=${id}`);
   return pairs.length === 0 ? '' : `?${pairs.join('&')}`;

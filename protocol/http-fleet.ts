@@ -183,15 +183,18 @@ export const hostnameSchema = z
     /^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/,
     'must be a host name such as video.example.com',
   );
-/** An origin: scheme, host, optional base path; no query, fragment or credentials. */
+/**
+ * An origin: scheme, host, optional base path; no query, fragment or credentials. Kept as the URL standard writes it,
+ * percent-encoded and in ASCII, since paths are appended to it and it stands in Location.
+ */
 export const originSchema = z
   .url({ protocol: /^https?$/, abort: true })
-  .max(1024)
   .refine((value) => {
     const url = new URL(value);
-    return url.search === '' && url.hash === '' && url.username === '' && url.password === '';
+    return !/[?#]/.test(value) && url.username === '' && url.password === '';
   }, 'must be scheme, host and path only')
-  .transform((value) => value.replace(/\/+$/, ''));
+  .transform((value) => new URL(value).href.replace(/\/+$/, ''))
+  .pipe(z.string().max(1024));
 
 export const createSiteSchema = z.object({
   hostname: hostnameSchema,

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import type { Counter } from 'prom-client';
 import { originUrlOf } from '#fleet/assets/manifest.ts';
 import { assetPathSchema } from '#protocol/asset.ts';
-import { contentLink, SKIPS_MAX, skippedIn } from '#protocol/content-url.ts';
+import { contentLink, SKIPS_MAX, skippedIn, withoutSkips } from '#protocol/content-url.ts';
 import { deliveryKeyFor, mintToken } from '#protocol/delivery-token.ts';
 import type { Catalogue, RoutedSite } from './catalogue.ts';
 import { type Candidate, choose } from './choice.ts';
@@ -23,7 +23,7 @@ export interface RouterMetrics {
 
 /** A request as the router understands it. */
 type Asked =
-  | { site: RoutedSite; path: string; skip: ReadonlySet<string> }
+  | { site: RoutedSite; path: string; query: string; skip: ReadonlySet<string> }
   | { status: number; message: string };
 
 /**
@@ -93,12 +93,12 @@ export class Router {
     }
     const asked = this.#understand(request);
     if ('status' in asked) return this.#refused(response, asked.status, asked.message);
-    const { site, path, skip } = asked;
+    const { site, path, query, skip } = asked;
     const route = await this.#catalogue.route(site.id, path);
     const box = route && this.#choose(route.holders, skip);
     if (!route || !box) {
       this.#metrics.redirects.inc({ target: 'origin' });
-      return redirect(response, originUrlOf(site.origin, path));
+      return redirect(response, originUrlOf(site.origin, path) + (query && `?${query}`));
     }
     box.sentLately++;
     const token = mintToken(
@@ -129,9 +129,13 @@ export class Router {
 
   /** `<site host>/<path>`, or `/_site/<site id>/<path>` as boxes hand clients back. */
   #understand(request: IncomingMessage): Asked {
-    const [target = '', query = ''] = splitOnce(request.url ?? '', '?');
+    const [whole = '', query = ''] = splitOnce(request.url ?? '', '?');
+    // A proxy asks with the whole URL, and its host counts (RFC 9112 section 3.2.2).
+    const absolute = /^https?:\/\/([^/]*)(.*)$/i.exec(whole);
+    const target = absolute?.[2] ?? whole;
     const direct = /^\/_site\/([^/]+)(\/.*)$/.exec(target);
-    const host = (request.headers.host ?? '').toLowerCase().replace(/:\d+$/, '').replace(/\.$/, '');
+    const authority = absolute?.[1] ?? request.headers.host ?? '';
+    const host = authority.toLowerCase().replace(/:\d*$/, '').replace(/\.$/, '');
     const site = direct ? this.#catalogue.siteById(direct[1] ?? '') : this.#catalogue.siteByHost(host);
     if (!site)
       return {
@@ -146,7 +150,7 @@ export class Router {
     }
     if (!assetPathSchema.safeParse(path).success)
       return { status: 404, message: 'Nothing can lie at this path.' };
-    return { site, path, skip: skippedIn(query) };
+    return { site, path, query: withoutSkips(query), skip: skippedIn(query) };
   }
 
   #keyOf(boxId: string): Buffer {
