@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { after, before, test } from 'node:test';
 import { z } from 'zod';
 import { type FleetFixture, fleetFixture, TOKEN, until } from '#fleet/testing/fleet-fixture.ts';
@@ -39,8 +39,16 @@ test('every route but login and enrolment needs an operator', async () => {
     .parse(JSON.parse(text)).paths;
   const open = new Set(['POST /api/v1/session', 'DELETE /api/v1/session', 'POST /api/v1/enrol']);
   let closed = 0;
+  const described = z.object({
+    security: z.unknown().optional(),
+    responses: z.record(z.string(), z.unknown()),
+  });
   for (const [path, methods] of Object.entries(paths)) {
-    for (const method of Object.keys(methods).map((name) => name.toUpperCase())) {
+    for (const [name, operation] of Object.entries(methods)) {
+      const method = name.toUpperCase();
+      const { security, responses } = described.parse(operation);
+      assert.equal(security === undefined, open.has(`${method} ${path}`), `security of ${method} ${path}`);
+      assert.ok(responses['4XX'] && responses['5XX'], `errors of ${method} ${path}`);
       if (open.has(`${method} ${path}`)) continue;
       for (const headers of [{}, { authorization: 'Bearer wrong' }, { cookie: 'hearth_session=wrong' }]) {
         const answer = await fleet.raw(method, path.replace(/\{\w+\}/g, 'x'), {
@@ -157,6 +165,32 @@ test('a site is registered once; its assets are read from the origin, and failur
   assert.equal(routed.headers.get('cache-control'), 'no-store');
 });
 
+test('the router sends to the origin what no box holds, however it is asked', async () => {
+  const origin = 'http://Origin.test/b\u00e4se/\u20ac/';
+  await fleet.ask('POST', '/sites', { hostname: 'forms.test', origin }, siteSchema);
+  const port = Number(new URL(fleet.routerUrl).port);
+  const ask = async (target: string, host: string): Promise<string> => {
+    const socket = connect(port, '127.0.0.1');
+    socket.write(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+    let answer = '';
+    for await (const part of socket) answer += part;
+    return /^location: (.*)\r$/im.exec(answer)?.[1] ?? answer;
+  };
+  const there = 'http://origin.test/b%C3%A4se/%E2%82%AC/a';
+  await until('known to the router', async () => (await ask('/a', 'forms.test')) === there);
+  for (const host of ['FORMS.test', 'forms.test.', 'forms.test:81', 'forms.test:'])
+    assert.equal(await ask('/a', host), there, host);
+  assert.equal(await ask('http://forms.test/a', 'other.test'), there);
+  const skip = 'hearth-skip=box-0000000000000000';
+  assert.equal(await ask(`/a?x=1&${skip}&y=%20`, 'forms.test'), `${there}?x=1&y=%20`);
+  assert.equal(await ask(`/a?${skip}`, 'forms.test'), there);
+  for (const bad of ['http://a.test/?', 'http://a.test/x#', 'http://a.test/?q'])
+    await assert.rejects(
+      fleet.ask('POST', '/sites', { hostname: 'bad.test', origin: bad }, siteSchema),
+      /origin/,
+    );
+});
+
 test('the router refuses what it cannot route, and goes nowhere else', async () => {
   const route = async (path: string, method = 'GET') => {
     const response = await fetch(fleet.routerUrl + path, { redirect: 'manual', method });
@@ -201,6 +235,9 @@ test('the API describes itself, and answers unknown paths in its own form', asyn
   const { status, text } = await fleet.raw('GET', '/api/v1/nothing', { headers: bearer });
   assert.equal(status, 404);
   assert.equal(JSON.parse(text).error.code, 'not_found');
+  const broken = await fleet.raw('GET', '/api/v1/assets/%ff', { headers: bearer });
+  assert.equal(broken.status, 400);
+  assert.equal(JSON.parse(broken.text).error.code, 'bad_request');
 });
 
 test('text that cannot be stored is the caller’s fault, and he is told so', async () => {

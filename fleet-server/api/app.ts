@@ -4,7 +4,7 @@ import rateLimit from '@fastify/rate-limit';
 import fastifyStatic from '@fastify/static';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import Fastify, { type FastifyBaseLogger } from 'fastify';
+import Fastify, { type FastifyBaseLogger, type FastifyReply } from 'fastify';
 import {
   createJsonSchemaTransform,
   hasZodFastifySchemaValidationErrors,
@@ -15,8 +15,9 @@ import {
 import type { Logger } from 'pino';
 import { isDatabaseAway, isValueRefused } from '#fleet/database/database.ts';
 import { ERROR_CODES, type ErrorCode, HearthError, isHearthError, messageOf } from '#protocol/errors.ts';
+import { errorBodySchema } from '#protocol/http-fleet.ts';
 import { LIMITS } from '#protocol/limits.ts';
-import { authentication } from './authentication.ts';
+import { authentication, SESSION_COOKIE } from './authentication.ts';
 import type { ApiContext, ApiScope } from './context.ts';
 import { assetRoutes } from './routes/assets.ts';
 import { assignmentRoutes } from './routes/assignments.ts';
@@ -33,6 +34,11 @@ export async function buildApi(context: ApiContext, webuiDir: string, log: Logge
     requestTimeout: 30_000,
     routerOptions: { maxParamLength: 200 },
     trustProxy: false,
+    frameworkErrors: (error, _request, reply) => {
+      const known = toHearthError(error);
+      // Before any route is known its types say nothing.
+      void (reply as unknown as FastifyReply).status(ERROR_CODES[known.code]).send(errorBody(known));
+    },
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
@@ -41,9 +47,7 @@ export async function buildApi(context: ApiContext, webuiDir: string, log: Logge
     const known = toHearthError(error);
     if (known.code === 'internal') request.log.error({ err: error }, 'a request failed');
     if (known.code === 'unavailable') reply.header('retry-after', '2');
-    return reply
-      .status(ERROR_CODES[known.code])
-      .send({ error: { code: known.code, message: known.message } });
+    return reply.status(ERROR_CODES[known.code]).send(errorBody(known));
   });
   app.setNotFoundHandler((request, reply) =>
     reply.status(404).send({
@@ -75,7 +79,12 @@ export async function buildApi(context: ApiContext, webuiDir: string, log: Logge
       components: {
         securitySchemes: {
           token: { type: 'http', scheme: 'bearer' },
-          session: { type: 'apiKey', in: 'cookie', name: 'hearth_session' },
+          session: {
+            type: 'apiKey',
+            in: 'cookie',
+            name: SESSION_COOKIE,
+            description: 'Requests that change something also send the header `x-hearth-csrf: 1`.',
+          },
         },
       },
     },
@@ -93,6 +102,19 @@ export async function buildApi(context: ApiContext, webuiDir: string, log: Logge
 
   await app.register(
     async (api) => {
+      // What is true of every route is said here once, for the description and for who reads it.
+      api.addHook('onRoute', (route) => {
+        const open = route.config?.open === true;
+        route.schema = {
+          ...route.schema,
+          ...(!open && { security: [{ token: [] }, { session: [] }] }),
+          response: {
+            ...(route.schema?.response as Record<string, unknown>),
+            '4xx': errorBodySchema,
+            '5xx': errorBodySchema,
+          },
+        };
+      });
       authentication(api, context.db);
       api.addHook('onSend', async (_request, reply) => void reply.header('cache-control', 'no-store'));
       operatorRoutes(api, context);
@@ -160,6 +182,10 @@ function toHearthError(error: unknown): HearthError {
   return new HearthError('internal', 'Something went wrong in the fleet-server; its log says what.', {
     cause: error,
   });
+}
+
+function errorBody(error: HearthError) {
+  return { error: { code: error.code, message: error.message } };
 }
 
 function tooMany(after: string): Error & { statusCode: number } {
