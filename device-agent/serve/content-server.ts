@@ -17,7 +17,7 @@ import { OpenFiles } from './open-files.ts';
 import { parseRange } from './range.ts';
 import type { ContentTarget } from './request-target.ts';
 import { parseTarget } from './request-target.ts';
-import { sendSlice, writeAndWait } from './send.ts';
+import { endAndWait, sendSlice } from './send.ts';
 import type { OpenEntitlement, TokenGate } from './token-gate.ts';
 
 export interface ContentServerParts {
@@ -269,10 +269,7 @@ export class ContentServer {
     try {
       if (Buffer.isBuffer(source)) {
         const bytes = source.subarray(span.start, span.end);
-        if (await writeAndWait(response, bytes)) {
-          count.add(bytes.length);
-          response.end();
-        }
+        if (await endAndWait(response, bytes)) count.add(bytes.length);
         return;
       }
       const buffers = { pool: this.#buffers, responses: () => meter.responses };

@@ -2,12 +2,14 @@ import type { Clock } from '#agent/time/clock.ts';
 
 const WINDOW_MS = 10_000;
 const SLOT_MS = 1_000;
+const DAY_MS = 86_400_000;
 
 /** What is being served: since the start, today (UTC) and lately. */
 export class ServingMeter {
   readonly #clock: Clock;
   readonly #slots = new Map<number, number>();
-  #day = '';
+  /** Days since 1970, UTC. */
+  #day = -1;
   #bytesToday = 0;
   #requestsToday = 0;
   #bytesTotal = 0;
@@ -68,7 +70,7 @@ export class ServingMeter {
   }
 
   #turnDay(): void {
-    const day = this.#clock.stamp().slice(0, 10);
+    const day = Math.floor(this.#clock.bestNow() / DAY_MS);
     if (day === this.#day) return;
     this.#day = day;
     this.#bytesToday = 0;

@@ -1,3 +1,4 @@
+import { read } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import type { Buffers } from './buffers.ts';
 import type { OpenFile } from './open-files.ts';
@@ -22,6 +23,25 @@ export function writeAndWait(response: ServerResponse, bytes: Buffer): Promise<b
 }
 
 /**
+ * Sends bytes as the last of a response: head and body in one system call when the socket is free.
+ * @returns false when the client is gone before the kernel has them all
+ */
+export function endAndWait(response: ServerResponse, bytes: Buffer): Promise<boolean> {
+  return new Promise((resolve) => {
+    if (response.destroyed || response.socket?.destroyed) return resolve(false);
+    response.once('close', () => resolve(response.writableFinished));
+    response.end(bytes);
+  });
+}
+
+/** The bare call: a FileHandle's read costs several promises more, and this runs for every piece sent. */
+function readInto(fd: number, buffer: Buffer, length: number, position: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    read(fd, buffer, 0, length, position, (error, bytesRead) => (error ? reject(error) : resolve(bytesRead)));
+  });
+}
+
+/**
  * Sends a slice of a file, one piece under way at a time: the next is read when the kernel has taken the last,
  * so a slow client holds one buffer. A read that fails or comes up short cuts the connection: a response is
  * never padded.
@@ -41,7 +61,7 @@ export async function sendSlice(
     const length = Math.min(buffer.length, span.end - at);
     let bytesRead: number;
     try {
-      ({ bytesRead } = await file.handle.read(buffer, 0, length, at));
+      bytesRead = await readInto(file.handle.fd, buffer, length, at);
       if (bytesRead === 0) throw new Error('the file is shorter than it should be');
     } catch (error) {
       buffers.pool.give(buffer);

@@ -48,8 +48,13 @@ export class Clock {
     this.#fleetBase = this.#floorMs - this.#monotonic();
   }
 
+  /** The best known time, ms since 1970. */
+  bestNow(): number {
+    return this.fleetNow() ?? this.#local();
+  }
+
   /** The best known time as it stands in messages (UTC, ISO 8601). */
   stamp(): string {
-    return new Date(this.fleetNow() ?? this.#local()).toISOString();
+    return new Date(this.bestNow()).toISOString();
   }
 }
