@@ -12,6 +12,7 @@ import { createMetrics } from './metrics/metrics.ts';
 import { ensureAdmin } from './operators/operators.ts';
 import type { Options, Role } from './options.ts';
 import { Catalogue } from './router/catalogue.ts';
+import { RedirectCounts } from './router/redirect-counts.ts';
 import { Router } from './router/router.ts';
 import { Jobs } from './worker/jobs.ts';
 import { Worker } from './worker/worker.ts';
@@ -70,7 +71,7 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
           deliverySecret: keys.deliverySecret,
           sealKey: keys.sealKey,
         },
-        metrics,
+        new RedirectCounts(db, metrics.redirects, log),
         log.child({ part: 'router' }),
       );
       await router.listen();

@@ -319,6 +319,7 @@ export const overviewSchema = z.object({
   boxes: z.object({ online: count, total: count }),
   assets: z.object({ ready: count, total: count }),
   placements: z.object({ held: count, wanted: count }),
+  /** By all routers, since the fleet began; a few seconds late. */
   redirects: z.object({ toBoxes: count, toOrigin: count }),
   deliveredBytes: count,
   credited: microCreditsSchema,

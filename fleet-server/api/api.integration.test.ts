@@ -6,7 +6,7 @@ import { type AddressInfo, connect } from 'node:net';
 import { after, before, test } from 'node:test';
 import { z } from 'zod';
 import { type FleetFixture, fleetFixture, TOKEN, until } from '#fleet/testing/fleet-fixture.ts';
-import { assetSchema, createdTokenSchema, siteSchema } from '#protocol/http-fleet.ts';
+import { assetSchema, createdTokenSchema, overviewSchema, siteSchema } from '#protocol/http-fleet.ts';
 
 let fleet: FleetFixture;
 let origin: Server;
@@ -163,6 +163,8 @@ test('a site is registered once; its assets are read from the origin, and failur
   assert.equal(routed.status, 302);
   assert.equal(routed.headers.get('location'), `${originUrl}/film.mp4`);
   assert.equal(routed.headers.get('cache-control'), 'no-store');
+  const overview = () => fleet.ask('GET', '/overview', undefined, overviewSchema);
+  await until('the redirect is counted', async () => (await overview()).redirects.toOrigin > 0);
 });
 
 test('the router sends to the origin what no box holds, however it is asked', async () => {

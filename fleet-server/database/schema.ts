@@ -3,6 +3,7 @@ import {
   bigserial,
   boolean,
   customType,
+  date,
   integer,
   jsonb,
   pgTable,
@@ -236,4 +237,14 @@ export const ledgerEntries = pgTable(
     amount: microCredits('amount').notNull(),
   },
   (table) => [primaryKey({ columns: [table.transferId, table.accountId] })],
+);
+
+export const redirectCounts = pgTable(
+  'redirect_counts',
+  {
+    day: date('day').notNull(),
+    target: text('target').$type<'box' | 'origin'>().notNull(),
+    count: bigint('count', { mode: 'number' }).notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.day, table.target] })],
 );

@@ -6,8 +6,6 @@ export interface Metrics {
   redirects: Counter<'target'>;
   refusedMessages: Counter<'reason'>;
   connectedBoxes: Gauge;
-  /** Redirects since this process began. */
-  redirectCounts(): Promise<{ toBoxes: number; toOrigin: number }>;
 }
 
 export function createMetrics(): Metrics {
@@ -35,10 +33,5 @@ export function createMetrics(): Metrics {
     redirects,
     refusedMessages,
     connectedBoxes,
-    async redirectCounts() {
-      const { values } = await redirects.get();
-      const of = (target: string) => values.find((value) => value.labels.target === target)?.value ?? 0;
-      return { toBoxes: of('box'), toOrigin: of('origin') };
-    },
   };
 }

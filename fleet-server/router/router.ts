@@ -1,12 +1,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
-import type { Counter } from 'prom-client';
 import { originUrlOf } from '#fleet/assets/manifest.ts';
 import { assetPathSchema } from '#protocol/asset.ts';
 import { contentLink, SKIPS_MAX, skippedIn, withoutSkips } from '#protocol/content-url.ts';
 import { deliveryKeyFor, mintToken } from '#protocol/delivery-token.ts';
 import type { Catalogue, RoutedSite } from './catalogue.ts';
 import { type Candidate, choose } from './choice.ts';
+import type { RedirectCounts } from './redirect-counts.ts';
 
 export interface RouterOptions {
   host: string;
@@ -16,11 +16,6 @@ export interface RouterOptions {
   sealKey: Buffer;
 }
 
-export interface RouterMetrics {
-  /** By target: `box`, `origin`, `refused`. */
-  redirects: Counter<'target'>;
-}
-
 /** A request as the router understands it. */
 type Asked =
   | { site: RoutedSite; path: string; query: string; skip: ReadonlySet<string> }
@@ -28,20 +23,21 @@ type Asked =
 
 /**
  * Sends each client to a box that holds what it asks for, or to the origin: 302 with a signed link (RFC 9110
- * section 15.4.3). It answers from memory and writes nothing, so any number of routers may run.
+ * section 15.4.3). It answers from memory, and issuing a link writes nothing, so any number of
+ * routers may run.
  */
 export class Router {
   readonly #catalogue: Catalogue;
   readonly #options: RouterOptions;
-  readonly #metrics: RouterMetrics;
+  readonly #counts: RedirectCounts;
   readonly #log: Logger;
   readonly #server: Server;
   readonly #keys = new Map<string, Buffer>();
 
-  constructor(catalogue: Catalogue, options: RouterOptions, metrics: RouterMetrics, log: Logger) {
+  constructor(catalogue: Catalogue, options: RouterOptions, counts: RedirectCounts, log: Logger) {
     this.#catalogue = catalogue;
     this.#options = options;
-    this.#metrics = metrics;
+    this.#counts = counts;
     this.#log = log;
     this.#server = createServer(
       { keepAliveTimeout: 15_000, headersTimeout: 10_000, requestTimeout: 15_000, maxHeaderSize: 16_384 },
@@ -73,6 +69,7 @@ export class Router {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#server.closeIdleConnections();
     await closed;
+    await this.#counts.close();
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -97,7 +94,7 @@ export class Router {
     const route = await this.#catalogue.route(site.id, path);
     const box = route && this.#choose(route.holders, skip);
     if (!route || !box) {
-      this.#metrics.redirects.inc({ target: 'origin' });
+      this.#counts.add('origin');
       return redirect(response, originUrlOf(site.origin, path) + (query && `?${query}`));
     }
     box.sentLately++;
@@ -112,7 +109,7 @@ export class Router {
       this.#keyOf(box.boxId),
       this.#options.sealKey,
     );
-    this.#metrics.redirects.inc({ target: 'box' });
+    this.#counts.add('box');
     // The box repeats these if it hands the client back, so that two bad boxes cannot send it to and fro for ever.
     redirect(response, contentLink(box.contentUrl, { token, siteId: site.id, path }, skip));
   }
@@ -164,7 +161,7 @@ export class Router {
   }
 
   #refused(response: ServerResponse, status: number, message: string): void {
-    this.#metrics.redirects.inc({ target: 'refused' });
+    this.#counts.add('refused');
     refuse(response, status, message);
   }
 }

@@ -11,7 +11,7 @@ import {
 import type { ApiContext, ApiScope } from '../context.ts';
 
 /** The ledger, read only: money moves by settlement alone. */
-export function ledgerRoutes(api: ApiScope, { db, metrics }: ApiContext): void {
+export function ledgerRoutes(api: ApiScope, { db }: ApiContext): void {
   const tags = ['ledger'];
   api.get(
     '/ledger/accounts',
@@ -40,6 +40,6 @@ export function ledgerRoutes(api: ApiScope, { db, metrics }: ApiContext): void {
   api.get(
     '/overview',
     { schema: { tags, summary: 'The fleet in a few numbers', response: { 200: overviewSchema } } },
-    async () => ({ ...(await overview(db)), redirects: await metrics.redirectCounts() }),
+    async () => overview(db),
   );
 }
