@@ -23,6 +23,9 @@ export function openDatabase(url: string, log: Logger, maxConnections = 10): Dat
     connectionTimeoutMillis: 10_000,
     // A query that hangs must not hold a connection for ever.
     statement_timeout: 30_000,
+    // Nor may a server that is gone without a word, or frozen.
+    query_timeout: 35_000,
+    keepAlive: true,
     application_name: 'hearth',
   });
   pool.on('error', (error) => log.warn({ err: error.message }, 'lost an idle database connection'));

@@ -50,7 +50,8 @@ export function listen(
       client = current;
       const ended = new Promise<void>((resolve) => {
         current.once('end', resolve);
-        current.once('error', () => resolve());
+        // Not once: a second error without a listener would end the process.
+        current.on('error', () => resolve());
       });
       try {
         await current.connect();

@@ -1,6 +1,7 @@
 import { and, eq, isNull, sql } from 'drizzle-orm';
 import type { Logger } from 'pino';
 import { linksToSiblings } from '#fleet/assets/content-type.ts';
+import { silentAfterMs } from '#fleet/boxes/silence.ts';
 import type { Database } from '#fleet/database/database.ts';
 import { assets, boxes, placements, sites } from '#fleet/database/schema.ts';
 import { messageOf } from '#protocol/errors.ts';
@@ -25,6 +26,19 @@ export interface Route {
 /** A route is asked for again after this long even if no notification came. */
 const ROUTE_TTL_MS = 5_000;
 const MAX_ROUTES = 100_000;
+/** A client waits no longer than this for the database; then what was known counts, or the origin. */
+const PATIENCE_MS = 1_000;
+/** Lookups under way at once. Who asks for what nobody knows must not take the database from everybody else. */
+const MAX_LOOKUPS = 64;
+
+interface Known {
+  /** Undefined while the database is asked. */
+  route: Route | null | undefined;
+  asked: Promise<Route | null>;
+  /** What was known before. */
+  before: Route | null;
+  atMs: number;
+}
 /** Small things are fetched again and again under one link; below this it is not counted exactly. */
 const ENTITLED_BYTES_MIN = 64 * 1024;
 
@@ -37,10 +51,8 @@ export class Catalogue {
   readonly #db: Database;
   readonly #log: Logger;
   readonly #heartbeatMs: number;
-  readonly #routes = new Map<
-    string,
-    { route: Promise<Route | null>; atMs: number; assetId: string | null }
-  >();
+  readonly #routes = new Map<string, Known>();
+  #lookups = 0;
   #sites = new Map<string, RoutedSite>();
   #boxes = new Map<string, Candidate>();
   #refreshing: Promise<void> | null = null;
@@ -89,7 +101,7 @@ export class Catalogue {
   /** Forgets the routes of an asset, or all. */
   forget(assetId: string): void {
     for (const [key, entry] of this.#routes) {
-      if (assetId === '' || entry.assetId === assetId || entry.assetId === null) this.#routes.delete(key);
+      if (assetId === '' || !entry.route || entry.route.assetId === assetId) this.#routes.delete(key);
     }
   }
 
@@ -97,24 +109,36 @@ export class Catalogue {
   async route(siteId: string, path: string, nowMs = Date.now()): Promise<Route | null> {
     const key = `${siteId}\0${path}`;
     const known = this.#routes.get(key);
-    if (known && nowMs - known.atMs < ROUTE_TTL_MS) return known.route;
+    if (known && nowMs - known.atMs < ROUTE_TTL_MS) {
+      return known.route === undefined ? this.#patiently(known) : known.route;
+    }
+    const before = (known?.route === undefined ? known?.before : known.route) ?? null;
+    if (this.#lookups >= MAX_LOOKUPS) return before;
     if (this.#routes.size >= MAX_ROUTES) {
       const oldest = this.#routes.keys().next().value;
       if (oldest !== undefined) this.#routes.delete(oldest);
     }
-    const route = this.#find(siteId, path).catch((error: unknown) => {
-      this.#log.warn({ err: messageOf(error) }, 'the database is away; routing by what is known');
-      return known?.route ?? null;
-    });
-    const entry: { route: Promise<Route | null>; atMs: number; assetId: string | null } = {
-      route,
-      atMs: nowMs,
-      assetId: null,
-    };
+    this.#lookups++;
+    const asked = this.#find(siteId, path)
+      .catch((error: unknown) => {
+        this.#log.warn({ err: messageOf(error) }, 'the database is away; routing by what is known');
+        return before;
+      })
+      .finally(() => this.#lookups--);
+    const entry: Known = { route: undefined, asked, before, atMs: nowMs };
     this.#routes.set(key, entry);
-    const found = await route;
-    entry.assetId = found?.assetId ?? null;
-    return found;
+    void asked.then((route) => {
+      entry.route = route;
+    });
+    return this.#patiently(entry);
+  }
+
+  async #patiently({ asked, before }: Known): Promise<Route | null> {
+    let timer: NodeJS.Timeout | undefined;
+    const tired = new Promise<Route | null>((resolve) => {
+      timer = setTimeout(resolve, PATIENCE_MS, before);
+    });
+    return Promise.race([asked, tired]).finally(() => clearTimeout(timer));
   }
 
   async #read(): Promise<void> {
@@ -132,8 +156,7 @@ export class Catalogue {
       for (const { id, heartbeat, lastSeenAt } of boxRows) {
         if (!heartbeat || !lastSeenAt || !['ok', 'full', 'slow', 'read_only'].includes(heartbeat.store.state))
           continue;
-        // Three heartbeats missed: the connection may stand, but nobody is behind it.
-        if (Date.now() - lastSeenAt.getTime() > 3 * this.#heartbeatMs + 5000) continue;
+        if (Date.now() - lastSeenAt.getTime() > silentAfterMs(this.#heartbeatMs)) continue;
         this.#boxes.set(id, {
           boxId: id,
           contentUrl: heartbeat.contentUrl.replace(/\/+$/, ''),
