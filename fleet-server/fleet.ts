@@ -126,6 +126,7 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
       await worker.start(jobs, {
         spotChecksPerHour: options.HEARTH_SPOT_CHECKS_PER_HOUR,
         dialEveryMs: DIAL_EVERY_MS,
+        heartbeatMs: options.HEARTH_HEARTBEAT_MS,
       });
     }
 
@@ -160,10 +161,9 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
         routes: (assetId) => catalogue?.forget(assetId),
         boxes: (boxId) => {
           void catalogue?.refresh();
-          if (boxId !== '')
-            broker
-              ?.recheck(boxId)
-              .catch((error: unknown) => log.warn({ boxId, err: String(error) }, 'could not recheck a box'));
+          broker
+            ?.recheck(boxId)
+            .catch((error: unknown) => log.warn({ boxId, err: String(error) }, 'could not recheck boxes'));
         },
       },
       log,

@@ -80,6 +80,20 @@ test('a revoked box is cut off and stays out', async () => {
   await assert.rejects(box.connect(), /Not authorized/);
 });
 
+test('a revoked box is cut off even if nobody heard of it at that moment', async () => {
+  const box = await fleet.enrol();
+  const link = await box.connect();
+  await link.hello();
+  await configured(link);
+  // As a revocation is while the listening connection is lost; a new one makes everything be looked at again.
+  await fleet.database.query('UPDATE boxes SET revoked_at = now() WHERE id = $1', [box.id]);
+  const ended = await fleet.database.query(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hearth listen' AND datname = current_database()",
+  );
+  assert.equal(ended.length, 1);
+  await until('cut off', () => link.closed);
+});
+
 test('a box can neither read nor write what belongs to another', async () => {
   const [box, victim] = [await fleet.enrol(), await fleet.enrol()];
   const victimLink = await victim.connect();

@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { Aedes, type Client } from 'aedes';
-import { eq } from 'drizzle-orm';
+import { and, eq, isNull, sql } from 'drizzle-orm';
 import type { Logger } from 'pino';
 import type { Counter } from 'prom-client';
 import { bodyOf, due, makeDue, markSent, RESEND_MS } from '#fleet/commands/outbox.ts';
@@ -213,15 +213,16 @@ export class Broker implements Link {
     if (box.revokedAt) throw new HearthError('forbidden', 'this box is revoked');
   }
 
-  /** Cuts a box off if it has been revoked. */
+  /** Cuts a box off if it has been revoked; empty: any box, since word of it may have been missed. */
   async recheck(boxId: string): Promise<void> {
-    const connection = this.#connections.get(boxId);
-    if (!connection) return;
-    const [box] = await this.#db
-      .select({ revokedAt: boxes.revokedAt })
+    const ids = boxId === '' ? [...this.#connections.keys()] : [boxId];
+    if (!ids.some((id) => this.#connections.has(id))) return;
+    const admitted = await this.#db
+      .select({ id: boxes.id })
       .from(boxes)
-      .where(eq(boxes.id, boxId));
-    if (!box || box.revokedAt) connection.client.close();
+      .where(and(sql`${boxes.id} = ANY(${sql.param(ids)}::text[])`, isNull(boxes.revokedAt)));
+    const good = new Set(admitted.map((box) => box.id));
+    for (const id of ids) if (!good.has(id)) this.#connections.get(id)?.client.close();
   }
 
   // ------------------------------------------------------------------------------------------ from the boxes

@@ -16,6 +16,8 @@ export class Presence {
   readonly #log: Logger;
   readonly #connected = new Set<string>();
   readonly #unsaved = new Map<string, { heartbeat: Heartbeat; at: Date }>();
+  /** Who has left, while that is not written yet. */
+  readonly #left = new Set<string>();
   readonly #refusals = new Map<string, number>();
   readonly #timer: NodeJS.Timeout;
   /** Writes follow one another, so that a late "offline" never overtakes the "online" after it. */
@@ -36,6 +38,7 @@ export class Presence {
 
   async online(boxId: string, hello: { bootId: string; agentVersion: string }): Promise<void> {
     this.#connected.add(boxId);
+    this.#left.delete(boxId);
     await this.#inOrder(async () => {
       await this.#db
         .update(boxes)
@@ -48,15 +51,8 @@ export class Presence {
   async offline(boxId: string): Promise<void> {
     this.#connected.delete(boxId);
     this.#unsaved.delete(boxId);
-    await this.#inOrder(async () => {
-      if (this.#connected.has(boxId)) return;
-      // A box that has moved to another broker meanwhile is that one's to speak of.
-      await this.#db
-        .update(boxes)
-        .set({ online: false })
-        .where(sql`${boxes.id} = ${boxId} AND ${boxes.brokerUrl} = ${this.#brokerUrl}`);
-      await notify(this.#db, 'boxes', boxId);
-    });
+    this.#left.add(boxId);
+    await this.#inOrder(() => this.#saveLeft(boxId));
   }
 
   heartbeat(boxId: string, heartbeat: Heartbeat): void {
@@ -79,6 +75,17 @@ export class Presence {
     return done;
   }
 
+  async #saveLeft(boxId: string): Promise<void> {
+    if (!this.#left.has(boxId)) return;
+    // A box that has moved to another broker meanwhile is that one's to speak of.
+    await this.#db
+      .update(boxes)
+      .set({ online: false })
+      .where(sql`${boxes.id} = ${boxId} AND ${boxes.brokerUrl} = ${this.#brokerUrl}`);
+    await notify(this.#db, 'boxes', boxId);
+    this.#left.delete(boxId);
+  }
+
   async #save(): Promise<void> {
     // Who sends heartbeats is online, even if the write that said so was lost with the database.
     const beats = [...this.#unsaved].filter(([boxId]) => this.#connected.has(boxId));
@@ -86,6 +93,7 @@ export class Presence {
     this.#unsaved.clear();
     this.#refusals.clear();
     try {
+      for (const boxId of this.#left) await this.#saveLeft(boxId);
       if (beats.length > 0) {
         const rows = JSON.stringify(beats.map(([id, { heartbeat, at }]) => ({ id, heartbeat, at })));
         await this.#db.execute(sql`

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { expirePlacements } from '#fleet/assignments/assignments.ts';
 import { reconcileBox, unsettledBoxes } from '#fleet/assignments/reconcile.ts';
 import { dialBoxes } from '#fleet/boxes/dial-back.ts';
+import { endSilent } from '#fleet/boxes/silence.ts';
 import type { Database } from '#fleet/database/database.ts';
 import { askSpotCheck, boxesToCheck, closeLate } from '#fleet/spot-checks/spot-checks.ts';
 import { messageOf } from '#protocol/errors.ts';
@@ -10,6 +11,7 @@ import type { Jobs } from './jobs.ts';
 export interface WorkerOptions {
   spotChecksPerHour: number;
   dialEveryMs: number;
+  heartbeatMs: number;
 }
 
 /**
@@ -39,6 +41,7 @@ export class Worker {
       'dial boxes',
       async () => void (await dialBoxes(this.#db, options.dialEveryMs, this.#log)),
     );
+    this.#every(5000, 'find silent boxes', async () => void (await endSilent(this.#db, options.heartbeatMs)));
     this.#every(2000, 'close late spot checks', async () => void (await closeLate(this.#db)));
     if (options.spotChecksPerHour > 0) {
       const everyMs = 3_600_000 / options.spotChecksPerHour;
