@@ -73,6 +73,8 @@ export const boxes = pgTable('boxes', {
   dialOk: boolean('dial_ok'),
   dialReason: text('dial_reason'),
   dialledAt: time('dialled_at'),
+  diskChangedAt: time('disk_changed_at'),
+  dialledUrl: text('dialled_url'),
 });
 
 export const claims = pgTable('claims', {
@@ -209,6 +211,7 @@ export const deliveryLines = pgTable('delivery_lines', {
   acceptedBytes: sizeBytes('accepted_bytes').notNull(),
   requests: integer('requests').notNull(),
   microCredits: microCredits('micro_credits').notNull(),
+  charged: microCredits('charged').notNull().default(0n),
   reason: text('reason').notNull(),
   settledAt: created('settled_at'),
 });

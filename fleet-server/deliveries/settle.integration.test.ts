@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { earningsOf } from '#fleet/ledger/earnings.ts';
 import { accountOf, balanceOf } from '#fleet/ledger/ledger.ts';
+import { listSites } from '#fleet/sites/sites.ts';
 import {
   addAsset,
   addBox,
@@ -131,6 +132,40 @@ test('what was not issued to this box, for this site and path, is worth nothing'
     assert.equal((await reasons())?.reason, reason);
   }
   assert.equal(await balanceOf(own.db, accountOf.box(boxId)), before);
+});
+
+test('batches of one box at the same moment, over the same tokens and tenants, all settle', async () => {
+  const busy = await addBox(own.db);
+  const sites = [await addSite(own.db), await addSite(own.db)];
+  const lines: Delivery[] = [];
+  for (const { siteId } of sites) {
+    const { assetId } = await addAsset(own.db, siteId, '/x/a');
+    for (let index = 0; index < 10; index++) {
+      const scope = { boxId: busy, siteId, prefix: '/x/', maxBytes: 1000, expiresAtMs: Date.now() + 60_000 };
+      const text = mintToken(scope, deliveryKeyFor(secret, busy), sealKey);
+      lines.push({ token: text, siteId, prefix: '/x/', assetId, bytes: 100, requests: 1 });
+    }
+  }
+  const results = await Promise.all(
+    Array.from({ length: 12 }, (_, turn) =>
+      settle(own.db, busy, batch(...(turn % 2 === 0 ? lines : lines.toReversed())), sealKey, tariff),
+    ),
+  );
+  const accepted = results.reduce((sum, one) => sum + one.acceptedBytes, 0);
+  assert.equal(accepted, lines.length * 1000);
+  assert.equal(await balanceOf(own.db, accountOf.box(busy)), priceOf(accepted, tariff).box);
+});
+
+test('a site is charged for what was delivered of it, not for all of its tenant', async () => {
+  const sibling = newId('site');
+  await own.query(
+    `INSERT INTO sites (id, hostname, origin, tenant_id) VALUES ($1, 'sibling.test', 'http://o.test', $2)`,
+    [sibling, site.tenantId],
+  );
+  const listed = await listSites(own.db, 'http://router.test');
+  const charged = (id: string) => BigInt(listed.find((one) => one.id === id)?.charged ?? '-1');
+  assert.equal(charged(sibling), 0n);
+  assert.equal(charged(site.siteId), -(await balanceOf(own.db, accountOf.tenant(site.tenantId))));
 });
 
 test('earnings are the ledger, line by line', async () => {

@@ -36,6 +36,8 @@ export async function settle(
 ): Promise<Settlement> {
   const contentSha256 = createHash('sha256').update(JSON.stringify(batch.lines)).digest();
   return db.transaction(async (tx) => {
+    // A box that reconnects may have two batches under way, which would wait for each other's tokens in a circle.
+    await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended(${boxId}, 1))`);
     const fresh = await tx
       .insert(deliveryBatches)
       .values({ boxId, batchId: batch.batchId, contentSha256, acceptedBytes: 0 })
@@ -60,6 +62,7 @@ export async function settle(
         acceptedBytes: accepted,
         requests: line.requests,
         microCredits: micro.box,
+        charged: micro.tenant,
         reason,
       })),
     );
@@ -179,7 +182,8 @@ async function pay(tx: Transaction, boxId: string, batchId: string, settled: Set
       bytes: sum.bytes + acceptedBytes,
     });
   }
-  for (const [tenantId, sum] of byTenant) {
+  // Sorted: batches of two boxes that open the accounts of the same tenants must not wait in a circle.
+  for (const [tenantId, sum] of [...byTenant].sort(([a], [b]) => (a < b ? -1 : 1))) {
     await post(tx, {
       kind: 'delivery',
       idempotencyKey: `delivery:${boxId}:${batchId}:${tenantId}`,

@@ -2,8 +2,7 @@ import { asc, eq, sql } from 'drizzle-orm';
 import type { z } from 'zod';
 import type { Database, Queryable } from '#fleet/database/database.ts';
 import { notify } from '#fleet/database/listen.ts';
-import { assets, deliveryLines, ledgerEntries, sites, tenants } from '#fleet/database/schema.ts';
-import { accountOf } from '#fleet/ledger/ledger.ts';
+import { assets, deliveryLines, sites, tenants } from '#fleet/database/schema.ts';
 import { HearthError } from '#protocol/errors.ts';
 import type { createSiteSchema, Site } from '#protocol/http-fleet.ts';
 import { newId } from '#protocol/ids.ts';
@@ -40,7 +39,7 @@ export async function listSites(db: Queryable, routerUrl: string, id?: string): 
       tenantName: tenants.name,
       assets: sql<number>`(SELECT count(*)::int FROM ${assets} WHERE ${assets.siteId} = ${sites.id} AND ${assets.state} <> 'purged')`,
       delivered: sql<string>`(SELECT coalesce(sum(${deliveryLines.acceptedBytes}), 0) FROM ${deliveryLines} WHERE ${deliveryLines.siteId} = ${sites.id})`,
-      charged: sql<string>`(SELECT coalesce(-sum(${ledgerEntries.amount}), 0) FROM ${ledgerEntries} WHERE ${ledgerEntries.accountId} = ${accountOf.tenant('')} || ${tenants.id})`,
+      charged: sql<string>`(SELECT coalesce(sum(${deliveryLines.charged}), 0) FROM ${deliveryLines} WHERE ${deliveryLines.siteId} = ${sites.id})`,
     })
     .from(sites)
     .innerJoin(tenants, eq(tenants.id, sites.tenantId))
