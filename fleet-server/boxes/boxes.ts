@@ -20,7 +20,7 @@ export function notRoutable(box: BoxRow): string | null {
   if (!box.heartbeat) return 'no_heartbeat';
   const { state } = box.heartbeat.store;
   if (state === 'absent' || state === 'foreign' || state === 'failing') return `disk_${state}`;
-  if (box.dialOk === null) return 'not_dialled';
+  if (box.dialOk === null || box.dialledUrl !== box.heartbeat.contentUrl) return 'not_dialled';
   return box.dialOk ? null : 'unreachable';
 }
 

@@ -44,19 +44,21 @@ export async function dialBoxes(db: Database, everyMs: number, log: Logger): Pro
     .where(
       sql`${boxes.online} AND ${boxes.revokedAt} IS NULL AND ${boxes.heartbeat} IS NOT NULL AND (${boxes.dialledAt} IS NULL
         OR ${boxes.dialledAt} < now() - ${everyMs} * interval '1 millisecond'
-        OR (NOT ${boxes.dialOk} AND ${boxes.dialledAt} < now() - interval '2 seconds'))`,
+        OR ((NOT ${boxes.dialOk} OR ${boxes.dialledUrl} IS DISTINCT FROM ${boxes.heartbeat} ->> 'contentUrl')
+          AND ${boxes.dialledAt} < now() - interval '2 seconds'))`,
     )
     .limit(1000);
   const queue = [...rows];
   const worker = async (): Promise<void> => {
     for (let box = queue.pop(); box; box = queue.pop()) {
-      const reason = box.heartbeat ? await dial(box.id, box.heartbeat.contentUrl) : 'no heartbeat yet';
+      const url = box.heartbeat?.contentUrl ?? null;
+      const reason = url === null ? 'no heartbeat yet' : await dial(box.id, url);
       const ok = reason === null;
       await db
         .update(boxes)
-        .set({ dialOk: ok, dialReason: reason && clip(reason), dialledAt: new Date() })
+        .set({ dialOk: ok, dialReason: reason && clip(reason), dialledAt: new Date(), dialledUrl: url })
         .where(eq(boxes.id, box.id));
-      if (ok === box.dialOk) continue;
+      if (ok === box.dialOk && url === box.dialledUrl) continue;
       await notify(db, 'boxes', box.id);
       if (!ok) log.warn({ boxId: box.id, reason }, 'the box cannot be reached where it says it serves');
     }

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { createPublicKey } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
 import { z } from 'zod';
 import {
@@ -244,6 +247,30 @@ test('heartbeats reach the database; an address nobody answers at is not routed 
   await new Promise((resolve) => setTimeout(resolve, 2500));
   assert.equal((await detail(box.id)).routable, false);
   await link.close();
+});
+
+test('an address is not routed to before it was dialled, whatever was found at the one before', async () => {
+  const box = await fleet.enrol();
+  const server = createServer((request, response) => {
+    const nonce = new URL(request.url ?? '', 'http://box').searchParams.get('nonce');
+    response.end(JSON.stringify({ boxId: box.id, nonce }));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const link = await box.connect();
+  await link.hello();
+  await link.publish('heartbeat', heartbeat(box, `http://127.0.0.1:${port}`));
+  await until('routable', async () => (await detail(box.id)).routable);
+  await link.publish('heartbeat', heartbeat(box, 'http://127.0.0.1:1'));
+  const moved = await until('the new address', async () => {
+    const seen = await detail(box.id);
+    return seen.heartbeat?.contentUrl === 'http://127.0.0.1:1' && seen;
+  });
+  assert.equal(moved.routable, false);
+  await link.publish('heartbeat', heartbeat(box, `http://localhost:${port}`));
+  await until('routable again', async () => (await detail(box.id)).routable);
+  await link.close();
+  server.close();
 });
 
 test('a batch of deliveries for tokens nobody issued is settled at nothing, and acknowledged', async () => {

@@ -4,7 +4,7 @@ import type { Database } from '#fleet/database/database.ts';
 import { notify } from '#fleet/database/listen.ts';
 import { boxes } from '#fleet/database/schema.ts';
 import { messageOf } from '#protocol/errors.ts';
-import type { Heartbeat } from '#protocol/messages.ts';
+import type { DiskState, Heartbeat } from '#protocol/messages.ts';
 
 /**
  * Who is connected to this broker, and their last heartbeats. Heartbeats stay in memory here and reach the
@@ -19,6 +19,8 @@ export class Presence {
   /** Who has left, while that is not written yet. */
   readonly #left = new Set<string>();
   readonly #refusals = new Map<string, number>();
+  /** The disk state each connected box last told of. */
+  readonly #disks = new Map<string, DiskState>();
   readonly #timer: NodeJS.Timeout;
   /** Writes follow one another, so that a late "offline" never overtakes the "online" after it. */
   #tail: Promise<unknown> = Promise.resolve();
@@ -51,6 +53,7 @@ export class Presence {
   async offline(boxId: string): Promise<void> {
     this.#connected.delete(boxId);
     this.#unsaved.delete(boxId);
+    this.#disks.delete(boxId);
     this.#left.add(boxId);
     await this.#inOrder(() => this.#saveLeft(boxId));
   }
@@ -95,11 +98,27 @@ export class Presence {
     try {
       for (const boxId of this.#left) await this.#saveLeft(boxId);
       if (beats.length > 0) {
-        const rows = JSON.stringify(beats.map(([id, { heartbeat, at }]) => ({ id, heartbeat, at })));
+        const changed = new Map(
+          beats.filter(([id, { heartbeat }]) => this.#disks.get(id) !== heartbeat.store.state),
+        );
+        const rows = JSON.stringify(
+          beats.map(([id, { heartbeat, at }]) => ({
+            id,
+            heartbeat,
+            at,
+            disk_changed: changed.has(id),
+          })),
+        );
         await this.#db.execute(sql`
-          UPDATE boxes SET heartbeat = new.heartbeat, last_seen_at = new.at, online = boxes.revoked_at IS NULL
-          FROM jsonb_to_recordset(${rows}::jsonb) AS new (id text, heartbeat jsonb, at timestamptz)
+          UPDATE boxes SET heartbeat = new.heartbeat, last_seen_at = new.at, online = boxes.revoked_at IS NULL,
+            disk_changed_at = CASE WHEN new.disk_changed THEN new.at ELSE boxes.disk_changed_at END
+          FROM jsonb_to_recordset(${rows}::jsonb)
+            AS new (id text, heartbeat jsonb, at timestamptz, disk_changed boolean)
           WHERE boxes.id = new.id`);
+        for (const [boxId, { heartbeat }] of changed) {
+          await notify(this.#db, 'desired', boxId);
+          this.#disks.set(boxId, heartbeat.store.state);
+        }
       }
       if (refusals.length > 0) {
         const rows = JSON.stringify(refusals.map(([id, count]) => ({ id, count })));

@@ -147,7 +147,15 @@ export class Catalogue {
       const boxRows = await this.#db
         .select({ id: boxes.id, heartbeat: boxes.heartbeat, lastSeenAt: boxes.lastSeenAt })
         .from(boxes)
-        .where(and(eq(boxes.online, true), eq(boxes.dialOk, true), isNull(boxes.revokedAt)));
+        .where(
+          and(
+            eq(boxes.online, true),
+            eq(boxes.dialOk, true),
+            // The fleet sends nobody where it has not been itself.
+            sql`${boxes.dialledUrl} = ${boxes.heartbeat} ->> 'contentUrl'`,
+            isNull(boxes.revokedAt),
+          ),
+        );
       this.#sites = new Map(
         siteRows.flatMap((site) => [[site.hostname, site] as const, [site.id, site] as const]),
       );
