@@ -102,6 +102,25 @@ test('reconcilers at the same moment send one command', async () => {
   assert.deepEqual(await types(boxId), ['cache']);
 });
 
+test('what a box refused is asked again at once when its disk has changed', async () => {
+  const boxId = await addBox(own.db);
+  const asset = await addAsset(own.db, siteId, '/refused-by-disk');
+  await assign(own.db, {
+    assets: { assetIds: [asset.assetId] },
+    boxes: { boxIds: [boxId] },
+    ttlMs: null,
+  });
+  await reconcileBox(own.db, boxId);
+  const [command] = await due(own.db, boxId);
+  assert.ok(command);
+  const error = { code: 'disk_read_only', message: 'the disk cannot be written' };
+  await complete(own.db, boxId, { ...reply(command.id), outcome: { ok: false, error } });
+  assert.equal(await reconcileBox(own.db, boxId), 0);
+  await own.query('UPDATE boxes SET disk_changed_at = now() WHERE id = $1', [boxId]);
+  assert.equal(await reconcileBox(own.db, boxId), 1);
+  assert.deepEqual(await types(boxId), ['cache']);
+});
+
 test('a reply of another box ends nothing', async () => {
   const boxId = await addBox(own.db);
   const asset = await addAsset(own.db, siteId, '/theft');

@@ -73,6 +73,11 @@ async function viewOf(tx: Queryable, boxId: string): Promise<PlacementView[]> {
     .from(commands)
     .where(and(own, inArray(commands.state, ['done', 'refused'])))
     .orderBy(commands.subject, desc(commands.endedAt));
+  const [box] = await tx
+    .select({ diskChangedAt: boxes.diskChangedAt })
+    .from(boxes)
+    .where(eq(boxes.id, boxId));
+  const diskChangedAtMs = box?.diskChangedAt?.getTime() ?? 0;
   const openBy = new Map(open.map((row) => [row.subject, row.body as unknown as StoredCommand]));
   const answeredBy = new Map(answered.map((row) => [row.subject, row]));
   return rows.map(({ placement, sha256, state }) => {
@@ -95,7 +100,8 @@ async function viewOf(tx: Queryable, boxId: string): Promise<PlacementView[]> {
             expiresAt: 'expiresAt' in body ? body.expiresAt : null,
           }
         : null,
-      refusedAtMs: last?.state === 'refused' ? endedAtMs : null,
+      // What was refused for the disk's sake is worth asking again once that has changed.
+      refusedAtMs: last?.state === 'refused' && (endedAtMs ?? 0) > diskChangedAtMs ? endedAtMs : null,
       done:
         last?.state === 'done' && lastBody && endedAtMs !== null
           ? { type: lastBody.type, sha256: sha256Of(lastBody), atMs: endedAtMs }
