@@ -115,6 +115,7 @@ test('what a box refused is asked again at once when its disk has changed', asyn
   assert.ok(command);
   const error = { code: 'disk_read_only', message: 'the disk cannot be written' };
   await complete(own.db, boxId, { ...reply(command.id), outcome: { ok: false, error } });
+  await applyReports(own.db, boxId, [report(asset, 'failed')]);
   assert.equal(await reconcileBox(own.db, boxId), 0);
   await own.query('UPDATE boxes SET disk_changed_at = now() WHERE id = $1', [boxId]);
   assert.equal(await reconcileBox(own.db, boxId), 1);

@@ -100,8 +100,9 @@ async function viewOf(tx: Queryable, boxId: string): Promise<PlacementView[]> {
             expiresAt: 'expiresAt' in body ? body.expiresAt : null,
           }
         : null,
-      // What was refused for the disk's sake is worth asking again once that has changed.
-      refusedAtMs: last?.state === 'refused' && (endedAtMs ?? 0) > diskChangedAtMs ? endedAtMs : null,
+      // What was refused for the disk's sake is worth asking again once that has changed: as if long ago, but refused
+      // all the same, since a box tries by itself only what it accepted.
+      refusedAtMs: last?.state === 'refused' ? ((endedAtMs ?? 0) > diskChangedAtMs ? endedAtMs : 0) : null,
       done:
         last?.state === 'done' && lastBody && endedAtMs !== null
           ? { type: lastBody.type, sha256: sha256Of(lastBody), atMs: endedAtMs }
