@@ -33,6 +33,25 @@ test('dates count only where no entity tag is given (RFC 9110 section 13.2.2)', 
   assert.equal(evaluate({ 'if-match': '"x"', 'if-none-match': '"abc"' }), 'failed');
 });
 
+test('dates come in three forms, all UTC whatever the zone of the box; other text is no date', (t) => {
+  const zone = process.env.TZ;
+  t.after(() => {
+    if (zone === undefined) delete process.env.TZ;
+    else process.env.TZ = zone;
+  });
+  process.env.TZ = 'America/New_York';
+  for (const [same, earlier] of [
+    ['Wed Jul  1 10:00:00 2026', 'Wed Jul  1 09:59:59 2026'],
+    ['Wednesday, 01-Jul-26 10:00:00 GMT', 'Wednesday, 01-Jul-26 09:59:59 GMT'],
+  ] as const) {
+    assert.equal(evaluate({ 'if-modified-since': same }), 'not_modified', same);
+    assert.equal(evaluate({ 'if-modified-since': earlier }), 'proceed', earlier);
+  }
+  for (const none of ['2099-01-01 GMT', '1 GMT', '2099-01-01T00:00:00Z', 'Wed, 01 Jul 2099 10:00:00 +0000']) {
+    assert.equal(evaluate({ 'if-modified-since': none }), 'proceed', none);
+  }
+});
+
 test('If-Range: strong tag or the very date', () => {
   assert.equal(ifRangeHolds(undefined, validators), true);
   assert.equal(ifRangeHolds('"abc"', validators), true);

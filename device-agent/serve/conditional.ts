@@ -51,10 +51,19 @@ function matches(list: string, etag: string, comparison: 'strong' | 'weak'): boo
   return false;
 }
 
-/** An HTTP date in ms, or null when it is none: a condition on it is then ignored. */
+const IMF_FIXDATE = /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$/;
+const RFC850_DATE = /^(Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, \d\d-[A-Z][a-z]{2}-\d\d \d\d:\d\d:\d\d GMT$/;
+const ASCTIME_DATE = /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}$/;
+
+/**
+ * An HTTP date in one of its three forms (RFC 9110 section 5.6.7), in ms; null when it is none: a condition on it
+ * is then ignored.
+ */
 function timeOf(date: string | null): number | null {
-  if (date === null || !/ GMT$|^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}$/.test(date))
-    return null;
-  const ms = Date.parse(date);
+  if (date === null) return null;
+  let ms = Number.NaN;
+  if (IMF_FIXDATE.test(date) || RFC850_DATE.test(date)) ms = Date.parse(date);
+  // It names no zone and is in UTC all the same.
+  else if (ASCTIME_DATE.test(date)) ms = Date.parse(`${date} GMT`);
   return Number.isNaN(ms) ? null : ms;
 }
