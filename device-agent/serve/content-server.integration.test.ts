@@ -28,9 +28,8 @@ interface Delivered {
   requests: number;
 }
 
-async function serve(t: TestContext, limits: Partial<ContentLimits> = {}) {
+async function serve(t: TestContext, limits: Partial<ContentLimits> = {}, clock = new Clock()) {
   const made = await openStore(t);
-  const clock = new Clock();
   const meter = new ServingMeter(clock);
   const tokens = new TokenGate();
   tokens.configure(boxId, key);
@@ -392,4 +391,106 @@ test('serve: many clients at once each get the right bytes', async (t) => {
   });
   await until(() => sum(delivered).requests === 60, 'all are counted');
   assert.equal(sum(delivered).bytes, 30 * (large.length + small.length));
+});
+
+/** Sends requests by one connection without reading; `end` closes this side after them. */
+function pipeline(port: number, requests: string, end = false): net.Socket {
+  const socket = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  socket.on('error', () => undefined);
+  if (end) socket.end(requests);
+  else socket.write(requests);
+  return socket;
+}
+
+async function readAll(socket: net.Socket): Promise<string> {
+  const pieces: Buffer[] = [];
+  socket.on('end', () => socket.end());
+  for await (const piece of socket) pieces.push(piece as Buffer);
+  return Buffer.concat(pieces).toString('latin1');
+}
+
+test('serve: pipelined requests take turns, so that many cost no more than one', async (t) => {
+  const { port, put, meter, content } = await serve(t);
+  await put(randomBytes(24 * MIB), '/big');
+  await put(small, '/a');
+  const token = mint('/');
+  const get = (path: string, more = '') => `GET ${target(token, path)} HTTP/1.1\r\nHost: x\r\n${more}\r\n`;
+  const last = get('/a', 'Connection: close\r\n');
+  const answers = await readAll(pipeline(port, get('/a').repeat(150) + get('/none') + last));
+  assert.equal(answers.match(/HTTP\/1\.1 200 OK/g)?.length, 151);
+  assert.ok(answers.lastIndexOf(' 302 ') > answers.indexOf(' 200 '), 'in order');
+  const sockets = Array.from({ length: 8 }, () => pipeline(port, get('/big').repeat(200)));
+  await until(() => meter.responses === 8, 'the first of each connection is answered');
+  for (const socket of sockets) socket.resetAndDestroy();
+  await until(() => meter.responses === 0 && content.connections === 0, 'none is left behind');
+  // More than may wait at all: the connection goes, and the server does not.
+  const flood = pipeline(port, get('/big') + 'GET /x HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(4000));
+  await new Promise((resolve) => flood.once('close', resolve));
+  assert.equal((await ask(port, target(token, '/a'))).status, 200);
+  await until(() => meter.responses === 0, 'nothing is under way');
+});
+
+test('serve: a client that closes its side after asking gets its answer', async (t) => {
+  const { port, put } = await serve(t);
+  await put(large, '/a');
+  const request = `GET ${target(mint('/'), '/a')} HTTP/1.1\r\nHost: x\r\n\r\n`;
+  const answer = await readAll(pipeline(port, request, true));
+  assert.ok(answer.endsWith(large.toString('latin1')));
+});
+
+test('serve: a request may name the whole URL', async (t) => {
+  const { port, put } = await serve(t);
+  await put(small, '/a');
+  const url = `http://127.0.0.1:${port}${target(mint('/'), '/a')}`;
+  assert.ok((await ask(port, url)).body.equals(small));
+});
+
+test('serve: responses side by side do not use a token many times over', async (t) => {
+  const { port, put, delivered, meter } = await serve(t);
+  const huge = randomBytes(24 * MIB);
+  await put(huge, '/a');
+  const url = target(mint('/a', { maxBytes: huge.length }), '/a');
+  const open = http.get({ host: '127.0.0.1', port, path: url, agent: false });
+  const [first] = (await once(open, 'response')) as [http.IncomingMessage];
+  const others = await Promise.all(Array.from({ length: 20 }, () => ask(port, url)));
+  assert.ok(others.every(({ status }) => status === 302));
+  // What a client breaks off is not used up.
+  first.destroy();
+  await until(() => meter.responses === 0, 'it has ended');
+  const half = await ask(port, url, { headers: { range: `bytes=0-${huge.length / 2 - 1}` } });
+  assert.equal(half.status, 206);
+  await until(() => sum(delivered).requests === 2, 'both are counted');
+  const rush = await Promise.all(Array.from({ length: 20 }, () => ask(port, url)));
+  assert.equal(rush.filter(({ status }) => status === 200).length, 1);
+  assert.ok(sum(delivered).bytes < 2.5 * huge.length);
+});
+
+test('serve: damage that is found while an object is being sent cuts it off', async (t) => {
+  const { port, put, store, meter } = await serve(t);
+  const huge = randomBytes(24 * MIB);
+  const manifest = await put(huge, '/a');
+  const request = http.get({ host: '127.0.0.1', port, path: target(mint('/'), '/a'), agent: false });
+  const [response] = (await once(request, 'response')) as [http.IncomingMessage];
+  response.pause();
+  await store.demote(manifest.sha256, new Set([23]), 'found by the check');
+  let received = 0;
+  await assert.rejects(async () => {
+    for await (const piece of response) received += (piece as Buffer).length;
+  });
+  assert.ok(received < 23 * MIB, `${received} bytes came`);
+  await until(() => meter.responses === 0, 'it has ended');
+});
+
+test('serve: no Date without a clock, and the fleet’s time while the own one is wrong', async (t) => {
+  let localMs = 5_000;
+  const clock = new Clock(() => localMs);
+  const { port, put } = await serve(t, {}, clock);
+  await put(small, '/a');
+  const dateOf = async () => (await ask(port, target(mint('/'), '/a'))).headers.date;
+  assert.equal(await dateOf(), undefined);
+  clock.learn(Date.UTC(2026, 6, 1, 12));
+  assert.match((await dateOf()) ?? '', /^Wed, 01 Jul 2026 12:00:\d\d GMT$/);
+  localMs = Date.now();
+  clock.learn(localMs);
+  assert.ok(Math.abs(Date.parse((await dateOf()) ?? '') - Date.now()) < 60_000);
 });

@@ -16,9 +16,10 @@ import type { ServingMeter } from './meter.ts';
 import { OpenFiles } from './open-files.ts';
 import { parseRange } from './range.ts';
 import type { ContentTarget } from './request-target.ts';
-import { parseTarget } from './request-target.ts';
+import { originForm, parseTarget } from './request-target.ts';
 import { endAndWait, sendSlice } from './send.ts';
 import type { OpenEntitlement, TokenGate } from './token-gate.ts';
+import { Turns } from './turns.ts';
 
 export interface ContentServerParts {
   store: Store;
@@ -64,6 +65,10 @@ const METHODS = 'GET, HEAD, OPTIONS';
 const TELL_MS = 1_000;
 /** New connections are still taken, and sent back to the router, this long after a drain has begun, ms. */
 const LINGER_MS = 300;
+/** Pipelined requests that wait for the one before them, over all connections. */
+const MOST_PIPELINED = 2_000;
+/** A clock that is further from the fleet's than this is not believed in a Date header, ms. */
+const CLOCK_ERROR_MS = 2_000;
 const CORS = [
   ['Access-Control-Allow-Origin', '*'],
   [
@@ -83,6 +88,7 @@ export class ContentServer {
   readonly #files: OpenFiles;
   readonly #hot: HotSet;
   readonly #buffers = new Buffers();
+  readonly #turns = new Turns(MOST_PIPELINED);
   readonly #heads = new WeakMap<AssetEntry, Headers>();
   #connections = 0;
   #draining = false;
@@ -94,7 +100,7 @@ export class ContentServer {
     this.#hot = new HotSet(limits.hotBytes);
     store.on((event) => {
       if (event.type !== 'withdrawn') return;
-      this.#files.withdraw(event.sha256);
+      this.#files.withdraw(event.sha256, event.damaged);
       this.#hot.delete(event.sha256);
     });
     this.#server = http.createServer(
@@ -108,6 +114,8 @@ export class ContentServer {
       },
       (request, response) => void this.#answer(request, response),
     );
+    // A client may close its side once it has asked, and still gets its answer. Node has this, and no type for it.
+    Object.assign(this.#server, { httpAllowHalfOpen: true });
     this.#server.timeout = limits.stalledMs;
     this.#server.maxConnections = limits.maxConnections;
     this.#server.on('connection', (socket) => {
@@ -149,9 +157,11 @@ export class ContentServer {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { meter, log } = this.#parts;
+    response.on('error', () => undefined);
+    if (!(await this.#turns.enter(request, response))) return;
     meter.responses++;
     try {
-      response.on('error', () => undefined);
+      this.#dateOf(response);
       // A body on a request we answer without reading it would be taken for the next request.
       if (request.headers['content-length'] || request.headers['transfer-encoding']) {
         response.shouldKeepAlive = false;
@@ -167,7 +177,8 @@ export class ContentServer {
   }
 
   async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { method = '', url = '' } = request;
+    const { method = '' } = request;
+    const url = originForm(request.url ?? '');
     if (method !== 'GET' && method !== 'HEAD' && method !== 'OPTIONS') {
       return this.#text(response, 405, 'This port only serves content.', [['Allow', METHODS]]);
     }
@@ -195,7 +206,7 @@ export class ContentServer {
   #servable(target: ContentTarget, entitlement: OpenEntitlement): AssetEntry | null {
     const { store, clock } = this.#parts;
     if (this.#draining || !store.disk.readable) return null;
-    if (entitlement.deliveredBytes >= entitlement.maxBytes) return null;
+    if (entitlement.takenBytes >= entitlement.maxBytes) return null;
     const asset = store.catalog.find(target.siteId, target.path);
     if (asset?.object.state !== 'complete') return null;
     const now = clock.fleetNow();
@@ -263,8 +274,13 @@ export class ContentServer {
       if (!Buffer.isBuffer(source)) this.#files.release(source);
       return this.#redirect(response, job.target);
     }
+    // Others may have used the token up meanwhile.
+    if (entitlement.takenBytes >= entitlement.maxBytes) {
+      if (!Buffer.isBuffer(source)) this.#files.release(source);
+      return this.#redirect(response, job.target);
+    }
     meter.addRequest();
-    const count = this.#counter(entitlement, asset.assetId);
+    const count = this.#counter(entitlement, asset.assetId, span.end - span.start);
     response.writeHead(job.status, job.head.flat());
     try {
       if (Buffer.isBuffer(source)) {
@@ -302,15 +318,21 @@ export class ContentServer {
     }
   }
 
-  /** Counts what one response delivers, and tells it every second and at its end. */
-  #counter(entitlement: OpenEntitlement, assetId: string) {
+  /**
+   * Counts what one response delivers, and tells it every second and at its end. All it will send is taken from
+   * the entitlement at once, so that many responses side by side cannot use it many times over; what is not
+   * delivered in the end is given back.
+   */
+  #counter(entitlement: OpenEntitlement, assetId: string, lengthBytes: number) {
     const { meter, clock, onDelivered } = this.#parts;
+    entitlement.takenBytes += lengthBytes;
+    let unsent = lengthBytes;
     let untold = 0;
     let toldAtMs = clock.monotonic();
     return {
       add: (bytes: number) => {
         meter.addBytes(bytes);
-        entitlement.deliveredBytes += bytes;
+        unsent -= bytes;
         untold += bytes;
         const now = clock.monotonic();
         if (now - toldAtMs < TELL_MS) return;
@@ -318,7 +340,10 @@ export class ContentServer {
         untold = 0;
         toldAtMs = now;
       },
-      end: () => onDelivered(entitlement, assetId, untold, 1),
+      end: () => {
+        entitlement.takenBytes -= unsent;
+        onDelivered(entitlement, assetId, untold, 1);
+      },
     };
   }
 
@@ -332,6 +357,18 @@ export class ContentServer {
     if (lastModified) head.push(['Last-Modified', lastModified]);
     this.#heads.set(asset, head);
     return head;
+  }
+
+  /**
+   * A wrong Date makes caches keep content too long or not at all. Without a clock there is to be none (RFC 9110
+   * section 6.6.1); with a wrong one the fleet's time stands in.
+   */
+  #dateOf(response: ServerResponse): void {
+    const { clock } = this.#parts;
+    const nowMs = clock.fleetNow();
+    if (nowMs !== null && Math.abs(nowMs - clock.local()) < CLOCK_ERROR_MS) return;
+    response.sendDate = false;
+    if (nowMs !== null) response.setHeader('Date', new Date(nowMs).toUTCString());
   }
 
   #bare(response: ServerResponse, status: number, headers: Headers): void {

@@ -4,71 +4,107 @@ import type { FileHandle } from 'node:fs/promises';
 export interface OpenFile {
   readonly sha256: string;
   readonly handle: FileHandle;
+  /** Taken out of the cache: what is read from it is not to be kept. */
+  readonly withdrawn: boolean;
+  /** Some of its bytes are known to be wrong: nothing more of it may be sent. */
+  readonly damaged: boolean;
+}
+
+interface Entry {
+  readonly sha256: string;
+  readonly opening: Promise<FileHandle>;
+  handle: FileHandle | null;
+  /** Those who wait for it to be opened included. */
   readers: number;
   /** Taken out of the cache: closed when the last reader is done. */
   withdrawn: boolean;
+  damaged: boolean;
 }
 
 /**
  * Open files of held objects, kept so that a request needs no open: at most `limit` that nobody reads, least
- * recently used closed first.
+ * recently used closed first. Readers are counted before anything is waited for, so that no file is closed
+ * under one of them: its number could by then be another file's.
  */
 export class OpenFiles {
   readonly #open: (sha256: string) => Promise<FileHandle>;
   readonly #limit: number;
-  readonly #files = new Map<string, Promise<OpenFile>>();
-  /** Files nobody reads, oldest first. */
-  readonly #idle = new Map<string, OpenFile>();
+  readonly #entries = new Map<string, Entry>();
+  /** Those nobody reads, oldest first. */
+  readonly #idle = new Map<string, Entry>();
 
   constructor(open: (sha256: string) => Promise<FileHandle>, limit: number) {
     this.#open = open;
     this.#limit = limit;
   }
 
+  /** Open files that nobody reads. */
+  get idle(): number {
+    return this.#idle.size;
+  }
+
   /** The caller must `release` what it gets. */
   async acquire(sha256: string): Promise<OpenFile> {
-    let opening = this.#files.get(sha256);
-    if (!opening) {
-      opening = this.#open(sha256).then((handle) => ({ sha256, handle, readers: 0, withdrawn: false }));
-      this.#files.set(sha256, opening);
-      opening.catch(() => {
-        if (this.#files.get(sha256) === opening) this.#files.delete(sha256);
-      });
+    let entry = this.#entries.get(sha256);
+    if (!entry) {
+      entry = {
+        sha256,
+        opening: this.#open(sha256),
+        handle: null,
+        readers: 0,
+        withdrawn: false,
+        damaged: false,
+      };
+      this.#entries.set(sha256, entry);
     }
-    const file = await opening;
-    file.readers++;
+    entry.readers++;
     this.#idle.delete(sha256);
-    return file;
+    try {
+      const handle = entry.handle ?? (await entry.opening);
+      entry.handle = handle;
+      return entry as Entry & { handle: FileHandle };
+    } catch (error) {
+      entry.readers--;
+      if (this.#entries.get(sha256) === entry) this.#entries.delete(sha256);
+      throw error;
+    }
   }
 
   release(file: OpenFile): void {
-    file.readers--;
-    if (file.readers > 0) return;
-    if (file.withdrawn) return void file.handle.close().catch(() => undefined);
-    this.#idle.set(file.sha256, file);
+    const entry = file as Entry;
+    entry.readers--;
+    if (entry.readers > 0) return;
+    if (entry.withdrawn) {
+      close(entry);
+      return;
+    }
+    this.#idle.set(entry.sha256, entry);
     if (this.#idle.size > this.#limit) {
       const [oldest] = this.#idle.keys();
       if (oldest !== undefined) this.withdraw(oldest);
     }
   }
 
-  /** The object must not be read any more by new responses. */
-  withdraw(sha256: string): void {
-    const opening = this.#files.get(sha256);
-    if (!opening) return;
-    this.#files.delete(sha256);
+  /**
+   * The object must not be read any more by new responses.
+   * @param damaged nor by those that read it now
+   */
+  withdraw(sha256: string, damaged = false): void {
+    const entry = this.#entries.get(sha256);
+    if (!entry) return;
+    this.#entries.delete(sha256);
     this.#idle.delete(sha256);
-    void opening.then(
-      (file) => {
-        file.withdrawn = true;
-        if (file.readers === 0) void file.handle.close().catch(() => undefined);
-      },
-      () => undefined,
-    );
+    entry.withdrawn = true;
+    if (damaged) entry.damaged = true;
+    if (entry.readers === 0) close(entry);
   }
 
   /** Closes everything that is not being read, and the rest when it is done. */
   close(): void {
-    for (const sha256 of [...this.#files.keys()]) this.withdraw(sha256);
+    for (const sha256 of [...this.#entries.keys()]) this.withdraw(sha256);
   }
+}
+
+function close(entry: Entry): void {
+  void entry.handle?.close().catch(() => undefined);
 }

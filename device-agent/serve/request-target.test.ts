@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { assetPathSchema } from '#protocol/asset.ts';
 import { encodePath } from '#protocol/content-url.ts';
-import { parseTarget } from './request-target.ts';
+import { originForm, parseTarget } from './request-target.ts';
 
 const site = 'site-0123456789abcdef';
 const token = 'A'.repeat(76);
@@ -19,6 +19,15 @@ test('a content target is taken apart and its path decoded once', () => {
   const again = parseTarget(`/c/${token}/${site}/a?hearth-skip=${skip}&hearth-skip=junk`);
   assert.deepEqual(again && 'skipped' in again && [...again.skipped], [skip]);
   assert.equal(parseTarget('/index.html'), null);
+});
+
+test('the absolute form of a target means the same', () => {
+  assert.equal(originForm('/c/x?y=http://z/'), '/c/x?y=http://z/');
+  assert.equal(originForm('http://127.0.0.1:7090/c/x?y=1'), '/c/x?y=1');
+  assert.equal(originForm('HTTPS://box.example/c/x'), '/c/x');
+  assert.equal(originForm('http://box.example'), '/');
+  assert.equal(originForm('http://box.example?x'), '/?x');
+  assert.equal(originForm('*'), '*');
 });
 
 test('traversal, encoded slashes, NUL and the like are refused', () => {

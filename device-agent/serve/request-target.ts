@@ -16,6 +16,14 @@ const SITE_ID = /^site-[0-9a-hjkmnp-tv-z]{16}$/;
 /** Percent-encoding can take three characters a byte. */
 const LONGEST = 3 * LIMITS.pathBytes + 200;
 
+/** A request's target without scheme and host: a server must take that form too (RFC 9112 section 3.2.2). */
+export function originForm(target: string): string {
+  if (target.startsWith('/')) return target;
+  const rest = /^https?:\/\/[^/?#]*(.*)$/i.exec(target)?.[1];
+  if (rest === undefined) return target;
+  return rest.startsWith('/') ? rest : `/${rest}`;
+}
+
 /**
  * Takes `/c/<token>/<site id>/<path>` apart. The path is percent-decoded once and must then be a plain path; it
  * is only ever compared with known ones and never given to the file system.

@@ -4,7 +4,7 @@ import type { Buffers } from './buffers.ts';
 import type { OpenFile } from './open-files.ts';
 
 /** How a body ended. */
-export type SendEnd = 'sent' | 'client_gone' | 'read_failed';
+export type SendEnd = 'sent' | 'client_gone' | 'read_failed' | 'damaged';
 
 /**
  * Hands bytes to the response and waits until the kernel has them.
@@ -43,8 +43,8 @@ function readInto(fd: number, buffer: Buffer, length: number, position: number):
 
 /**
  * Sends a slice of a file, one piece under way at a time: the next is read when the kernel has taken the last,
- * so a slow client holds one buffer. A read that fails or comes up short cuts the connection: a response is
- * never padded.
+ * so a slow client holds one buffer. A read that fails or comes up short, or damage found meanwhile, cuts the
+ * connection: a response is never padded, and no byte goes out that is known to be doubtful.
  * @param onBytes told of each piece the kernel took
  * @param buffers where pieces come from; `responses` says how many share them
  */
@@ -67,6 +67,11 @@ export async function sendSlice(
       buffers.pool.give(buffer);
       response.destroy();
       return { end: 'read_failed', error };
+    }
+    if (file.damaged) {
+      buffers.pool.give(buffer);
+      response.destroy();
+      return { end: 'damaged', error: null };
     }
     // Without the callback's word the kernel may still read the buffer: it is then left to the collector.
     if (!(await writeAndWait(response, buffer.subarray(0, bytesRead)))) {

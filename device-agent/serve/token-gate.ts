@@ -1,14 +1,15 @@
 import { openToken, TOKEN_CHARS } from '#protocol/delivery-token.ts';
 import { HearthError } from '#protocol/errors.ts';
 
-/** A token that was verified, and what has been delivered under it. */
+/** A token that was verified, and what has been used of it. */
 export interface OpenEntitlement {
   readonly token: string;
   readonly siteId: string;
   readonly prefix: string;
   readonly expiresAtMs: number;
   readonly maxBytes: number;
-  deliveredBytes: number;
+  /** Delivered, or about to be by responses under way. */
+  takenBytes: number;
 }
 
 const REMEMBERED = 4096;
@@ -58,7 +59,7 @@ export class TokenGate {
       prefix: Buffer.from(path).toString('utf8', 0, opened.prefixBytes),
       expiresAtMs: opened.expiresAtMs,
       maxBytes: opened.maxBytes,
-      deliveredBytes: 0,
+      takenBytes: 0,
     };
     this.#known.set(token, entitlement);
     if (this.#known.size > REMEMBERED) this.#known.delete(this.#known.keys().next().value as string);

@@ -26,8 +26,8 @@ export interface ObjectManifest {
 export type StoreEvent =
   | { type: 'changed'; asset: AssetEntry }
   | { type: 'removed'; assetId: string; path: string; sha256: string; how: 'deleted' | 'expired' }
-  /** The bytes of an object are no longer to be read: open files and copies must go. */
-  | { type: 'withdrawn'; sha256: string }
+  /** The bytes of an object are no longer to be read: open files and copies must go; `damaged`: at once. */
+  | { type: 'withdrawn'; sha256: string; damaged: boolean }
   /** The catalog was built anew from the disk. */
   | { type: 'loaded' };
 
@@ -98,7 +98,7 @@ export class Store {
       for (const sha256 of [...found.complete.keys(), ...found.partial, ...found.journals]) {
         if (!this.catalog.objects.has(sha256)) this.#orphans.add(sha256);
       }
-      for (const sha256 of before) this.#emit({ type: 'withdrawn', sha256 });
+      for (const sha256 of before) this.#emit({ type: 'withdrawn', sha256, damaged: false });
     });
     this.#emit({ type: 'loaded' });
   }
@@ -171,7 +171,7 @@ export class Store {
       this.catalog.objects.delete(sha256);
       // Listed as an orphan until the files are gone, so that a failure is made up for later.
       this.#orphans.add(sha256);
-      this.#emit({ type: 'withdrawn', sha256 });
+      this.#emit({ type: 'withdrawn', sha256, damaged: false });
       await this.#objects.remove(sha256);
       this.#orphans.delete(sha256);
     });
@@ -184,7 +184,7 @@ export class Store {
     object.state = 'absent';
     object.bytesDone = 0;
     object.damage = 'its file has gone from the disk';
-    this.#emit({ type: 'withdrawn', sha256 });
+    this.#emit({ type: 'withdrawn', sha256, damaged: false });
     this.changed(object);
   }
 
@@ -271,7 +271,7 @@ export class Store {
       good.push(index);
       object.bytesDone += chunkSpan(object, index).length;
     }
-    this.#emit({ type: 'withdrawn', sha256 });
+    this.#emit({ type: 'withdrawn', sha256, damaged: true });
     // In the queue before anyone hears of it: a download that began on new files would be overwritten by the move.
     const moved = this.#alone(() => this.#objects.demote(sha256, good));
     this.changed(object);
