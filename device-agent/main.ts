@@ -20,8 +20,6 @@ const agent = await Agent.start(options, log).catch((error) => {
   log.fatal({ reason: messageOf(error) }, 'the agent cannot start');
   process.exit(1);
 });
-log.info(agent.urls, 'ready');
-
 let stopping = false;
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.on(signal, () => {
@@ -40,3 +38,5 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     );
   });
 }
+// Whoever started this waits for the line, whatever level it chose; from here on it can be told to stop.
+log.child({}, { level: 'info' }).info(agent.urls, 'ready');

@@ -4,9 +4,10 @@ import path from 'node:path';
 import * as z from 'zod';
 import { claimCodeSchema } from '#protocol/ids.ts';
 
-const port = (fallback: number) => z.coerce.number().int().min(0).max(65535).default(fallback);
+const port = (fallback: number) =>
+  z.coerce.number('must be a number').int().min(0).max(65535).default(fallback);
 const ms = (min: number, max: number, fallback: number) =>
-  z.coerce.number().int().min(min).max(max).default(fallback);
+  z.coerce.number('must be a number').int().min(min).max(max).default(fallback);
 const httpUrl = z
   .url({ protocol: /^https?$/, error: 'must be a URL such as http://192.168.1.5:7090' })
   .max(300)
@@ -54,16 +55,16 @@ const environmentSchema = z.object({
   HEARTH_DISK_PROBE_MS: ms(100, 60_000, 3_000),
   /** Free space that is left to the disk's owner, bytes. */
   HEARTH_DISK_FLOOR_BYTES: z.coerce
-    .number()
+    .number('must be a number')
     .int()
     .min(0)
     .default(16 * 1024 * 1024),
   /** Client connections served at once; more are closed at once. */
-  HEARTH_MAX_CONNECTIONS: z.coerce.number().int().min(1).max(100_000).default(1024),
+  HEARTH_MAX_CONNECTIONS: z.coerce.number('must be a number').int().min(1).max(100_000).default(1024),
   /** How long running responses may take to end at SIGTERM. */
   HEARTH_DRAIN_MS: ms(0, 600_000, 10_000),
   /** Upper bound of the integrity self-check's reading, bytes per second. */
-  HEARTH_CHECK_BYTES_PER_SECOND: z.coerce.number().int().min(65_536).default(20_000_000),
+  HEARTH_CHECK_BYTES_PER_SECOND: z.coerce.number('must be a number').int().min(65_536).default(20_000_000),
 });
 
 export interface Options {

@@ -1,4 +1,4 @@
-import { pino } from 'pino';
+import { pino, stdTimeFunctions } from 'pino';
 import { messageOf } from '#protocol/errors.ts';
 import { startFleet } from './fleet.ts';
 import { readOptions } from './options.ts';
@@ -9,7 +9,11 @@ if ('faults' in read) {
   for (const fault of read.faults) process.stderr.write(`fleet-server: ${fault}\n`);
   process.exit(2);
 }
-const log = pino({ level: read.options.HEARTH_LOG_LEVEL, base: { program: 'fleet-server' } });
+const log = pino({
+  level: read.options.HEARTH_LOG_LEVEL,
+  base: { program: 'fleet-server' },
+  timestamp: stdTimeFunctions.isoTime,
+});
 
 try {
   const fleet = await startFleet(read.options, log);
@@ -25,7 +29,8 @@ try {
     process.exit(0);
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(signal));
-  log.info(fleet.urls, 'ready');
+  // Whoever started this waits for the line, whatever level it chose.
+  log.child({}, { level: 'info' }).info(fleet.urls, 'ready');
 } catch (error) {
   log.fatal(
     { err: messageOf(error), cause: error instanceof Error ? error.cause : undefined },

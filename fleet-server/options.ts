@@ -4,7 +4,8 @@ import { describe } from '#protocol/messages.ts';
 export const ROLES = ['api', 'broker', 'worker', 'router'] as const;
 export type Role = (typeof ROLES)[number];
 
-const port = (standard: number) => z.coerce.number().int().min(0).max(65535).default(standard);
+const port = (standard: number) =>
+  z.coerce.number('must be a number').int().min(0).max(65535).default(standard);
 const httpUrl = z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, ''));
 
 /**
@@ -27,10 +28,10 @@ const optionsSchema = z.object({
   HEARTH_BROKER_URL: z.url({ protocol: /^mqtts$/ }).optional(),
   HEARTH_KEYS_DIR: z.string().min(1),
   HEARTH_WEBUI_DIR: z.string().min(1).optional(),
-  HEARTH_HEARTBEAT_MS: z.coerce.number().int().min(100).max(3_600_000).default(30_000),
+  HEARTH_HEARTBEAT_MS: z.coerce.number('must be a number').int().min(100).max(3_600_000).default(30_000),
   /** How long a client's link to a box lives. */
   HEARTH_TOKEN_TTL_MS: z.coerce
-    .number()
+    .number('must be a number')
     .int()
     .min(1000)
     .max(86_400_000)
@@ -43,7 +44,7 @@ const optionsSchema = z.object({
     .default(10_000_000n),
   HEARTH_BOX_SHARE_PERCENT: z.coerce.bigint().min(0n).max(100n).default(80n),
   /** Spot checks a box gets per hour, on average; 0 for none. */
-  HEARTH_SPOT_CHECKS_PER_HOUR: z.coerce.number().min(0).max(3600).default(4),
+  HEARTH_SPOT_CHECKS_PER_HOUR: z.coerce.number('must be a number').min(0).max(3600).default(4),
   HEARTH_ADMIN_PASSWORD: z.string().min(10, 'at least 10 characters').max(200).optional(),
   HEARTH_ADMIN_TOKEN: z.string().min(20, 'at least 20 characters').max(200).optional(),
   HEARTH_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
