@@ -16,6 +16,7 @@ import {
   transferSchema,
 } from '#protocol/http-fleet.ts';
 import { commandIdSchema } from '#protocol/ids.ts';
+import { UsageError } from './usage.ts';
 
 /** What was typed after the command's name. */
 export interface Arguments {
@@ -38,9 +39,6 @@ export interface Output {
   print(text: string): void;
   progress(text: string): void;
 }
-
-/** Wrong arguments: exit code 2. */
-export class UsageError extends Error {}
 
 type Command = (api: FleetApi, args: Arguments, out: Output) => Promise<void>;
 

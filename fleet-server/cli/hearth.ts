@@ -2,8 +2,9 @@
 import { parseArgs } from 'node:util';
 import { FleetApi } from '#fleet/client/fleet-api.ts';
 import { isHearthError, messageOf } from '#protocol/errors.ts';
-import { COMMANDS, UsageError } from './commands.ts';
+import { COMMANDS } from './commands.ts';
 import { findConnection } from './connection.ts';
+import { checkUsage, UsageError } from './usage.ts';
 
 const USAGE = `hearth: the fleet from the command line
 
@@ -66,6 +67,7 @@ async function main(argv: string[]): Promise<number> {
     const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
     if (!command)
       throw new UsageError(`there is no command "${name}"; ${Object.keys(COMMANDS).join(', ')} there are`);
+    checkUsage(name, words, values);
     const connection = findConnection(values, process.env, process.cwd());
     if ('missing' in connection) throw new UsageError(connection.missing);
     await command(
