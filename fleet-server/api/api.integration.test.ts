@@ -211,6 +211,19 @@ test('the router refuses what it cannot route, and goes nowhere else', async () 
   assert.equal(await route(`/_site/${site?.id}/%zz`), 400);
 });
 
+test('an asset is added with the job that reads it, or not at all', async () => {
+  const body = { hostname: 'whole.test', origin: originUrl };
+  const site = await fleet.ask('POST', '/sites', body, siteSchema);
+  const post = () => fleet.ask('POST', '/assets', { siteId: site.id, paths: ['/whole'] }, items);
+  await fleet.database.query('ALTER TABLE pgboss.job_common RENAME TO job_away');
+  await assert.rejects(post(), /500|503/);
+  await fleet.database.query('ALTER TABLE pgboss.job_away RENAME TO job_common');
+  const look = async () => (await fleet.ask('GET', `/assets?siteId=${site.id}`, undefined, items)).items;
+  assert.deepEqual(await look(), []);
+  await post();
+  await until('ingested', async () => (await look())[0]?.state === 'ready');
+});
+
 test('lists come in pages, by path, none left out and none twice', async () => {
   const site = await fleet.ask('POST', '/sites', { hostname: 'pages.test', origin: originUrl }, siteSchema);
   const paths = ['/c', '/a', '/e', '/b', '/d'];

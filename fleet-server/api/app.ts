@@ -29,7 +29,11 @@ import { siteRoutes } from './routes/sites.ts';
 /** Builds the API: routes, OpenAPI at /docs, metrics, and the operator console at /. */
 export async function buildApi(context: ApiContext, webuiDir: string, log: Logger): Promise<ApiScope> {
   const app = Fastify({
-    loggerInstance: log.child({ part: 'api' }, { level: 'warn' }) as FastifyBaseLogger,
+    // Fastify tells of every request at info; less still, where less is asked for.
+    loggerInstance: log.child(
+      { part: 'api' },
+      { level: log.isLevelEnabled('warn') ? 'warn' : log.level },
+    ) as FastifyBaseLogger,
     bodyLimit: LIMITS.httpBodyBytes,
     requestTimeout: 30_000,
     routerOptions: { maxParamLength: 200 },

@@ -18,7 +18,7 @@ export type AssetSelector = z.infer<typeof assetSelectorSchema>;
  * @returns their ids, to be ingested
  * @throws HearthError `not_found`
  */
-export async function addAssets(db: Database, siteId: string, paths: string[]): Promise<string[]> {
+export async function addAssets(db: Queryable, siteId: string, paths: string[]): Promise<string[]> {
   const [site] = await db.select({ id: sites.id }).from(sites).where(eq(sites.id, siteId));
   if (!site) throw new HearthError('not_found', `There is no site ${siteId}.`);
   // Sorted: two requests for the same paths must not wait for each other in a circle.

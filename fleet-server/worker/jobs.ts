@@ -1,7 +1,8 @@
-import { PgBoss } from 'pg-boss';
+import { sql } from 'drizzle-orm';
+import { fromDrizzle, PgBoss } from 'pg-boss';
 import type { Logger } from 'pino';
 import { ingestAsset } from '#fleet/assets/assets.ts';
-import type { Database } from '#fleet/database/database.ts';
+import type { Database, Transaction } from '#fleet/database/database.ts';
 import { HearthError } from '#protocol/errors.ts';
 
 const INGEST = 'ingest';
@@ -42,9 +43,10 @@ export class Jobs {
     return new Jobs(boss);
   }
 
-  /** Queues assets to be read from their origins. */
-  async ingest(assetIds: string[]): Promise<void> {
-    for (const assetId of assetIds) await this.#boss.send(INGEST, { assetId }, { singletonKey: assetId });
+  /** Queues assets to be read from their origins, in the transaction that adds them: none is added and never read. */
+  async ingest(tx: Transaction, assetIds: string[]): Promise<void> {
+    const db = fromDrizzle(tx, sql);
+    for (const assetId of assetIds) await this.#boss.send(INGEST, { assetId }, { singletonKey: assetId, db });
   }
 
   /** Works on ingest jobs until `signal` aborts. */

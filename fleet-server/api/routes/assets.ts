@@ -29,6 +29,12 @@ export function assetRoutes(api: ApiScope, { db, jobs }: ApiContext): void {
     if (!asset) throw new HearthError('not_found', `There is no asset ${id}.`);
     return asset;
   };
+  const add = (siteId: string, paths: string[]) =>
+    db.transaction(async (tx) => {
+      const ids = await addAssets(tx, siteId, paths);
+      await jobs.ingest(tx, ids);
+      return ids;
+    });
   api.get(
     '/assets',
     { schema: { tags, summary: 'Assets', querystring: listQuery, response: { 200: pageOf(assetSchema) } } },
@@ -45,8 +51,7 @@ export function assetRoutes(api: ApiScope, { db, jobs }: ApiContext): void {
       },
     },
     async (request, reply) => {
-      const ids = await addAssets(db, request.body.siteId, request.body.paths);
-      await jobs.ingest(ids);
+      const ids = await add(request.body.siteId, request.body.paths);
       const { items } = await listAssets(db, { ids, limit: LIMITS.assetsPerRequest });
       return reply.status(202).send({ items });
     },
@@ -68,8 +73,7 @@ export function assetRoutes(api: ApiScope, { db, jobs }: ApiContext): void {
     },
     async (request, reply) => {
       const asset = await one(request.params.id);
-      await addAssets(db, asset.siteId, [asset.path]);
-      await jobs.ingest([asset.id]);
+      await add(asset.siteId, [asset.path]);
       return reply.status(202).send(await one(asset.id));
     },
   );
