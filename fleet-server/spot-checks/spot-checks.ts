@@ -22,17 +22,9 @@ const DEADLINE_MS = 10_000;
  */
 export async function askSpotCheck(db: Database, boxId: string, sha256?: string): Promise<string> {
   const [target] = await db
-    .select({ assetId: assets.id, sha256: assets.sha256, challenge: spotChallenges })
+    .select({ assetId: assets.id })
     .from(placements)
     .innerJoin(assets, and(eq(assets.id, placements.assetId), eq(assets.sha256, placements.reportedSha256)))
-    .leftJoin(
-      spotChallenges,
-      and(
-        eq(spotChallenges.assetId, assets.id),
-        sql`NOT EXISTS (SELECT 1 FROM ${spotChecks} WHERE ${spotChecks.boxId} = ${boxId}
-          AND ${spotChecks.challengeId} = ${spotChallenges.id})`,
-      ),
-    )
     .where(
       and(
         eq(placements.boxId, boxId),
@@ -43,9 +35,20 @@ export async function askSpotCheck(db: Database, boxId: string, sha256?: string)
     )
     .orderBy(sql`random()`)
     .limit(1);
-  if (!target?.sha256)
-    throw new HearthError('not_found', 'The box reports nothing held that could be checked.');
-  const challenge = target.challenge ?? (await challengeFromOrigin(db, target.assetId));
+  if (!target) throw new HearthError('not_found', 'The box reports nothing held that could be checked.');
+  const [unused] = await db
+    .select()
+    .from(spotChallenges)
+    .where(
+      and(
+        eq(spotChallenges.assetId, target.assetId),
+        sql`NOT EXISTS (SELECT 1 FROM ${spotChecks} WHERE ${spotChecks.boxId} = ${boxId}
+          AND ${spotChecks.challengeId} = ${spotChallenges.id})`,
+      ),
+    )
+    .orderBy(sql`random()`)
+    .limit(1);
+  const challenge = unused ?? (await challengeFromOrigin(db, target.assetId));
   return db.transaction(async (tx) => {
     const body = {
       type: 'spot-check' as const,
@@ -60,7 +63,7 @@ export async function askSpotCheck(db: Database, boxId: string, sha256?: string)
       assetId: target.assetId,
       sha256: challenge.sha256,
       chunkIndex: challenge.chunkIndex,
-      challengeId: target.challenge?.id ?? null,
+      challengeId: unused?.id ?? null,
       proof: challenge.proof,
       deadline: new Date(Date.now() + DEADLINE_MS),
     });
@@ -129,7 +132,7 @@ async function challengeFromOrigin(db: Database, assetId: string) {
       `${manifest.originUrl} answered ${response.status} to a Range request`,
     );
   }
-  const bytes = Buffer.from(await response.arrayBuffer());
+  const bytes = await readAtMost(response, length);
   if (!createHash('sha256').update(bytes).digest().equals(chunkHash(manifest, chunkIndex))) {
     throw new HearthError(
       'chunk_mismatch',
@@ -139,4 +142,16 @@ async function challengeFromOrigin(db: Database, assetId: string) {
   const nonce = newNonce();
   const proof = createHash('sha256').update(Buffer.from(nonce, 'hex')).update(bytes).digest('hex');
   return { sha256: manifest.sha256, chunkIndex, nonce, proof };
+}
+
+/** What comes, but no more than a byte over `length`: an origin may send without end. */
+async function readAtMost(response: Response, length: number): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of response.body ?? []) {
+    parts.push(part);
+    size += part.length;
+    if (size > length) break;
+  }
+  return Buffer.concat(parts);
 }
