@@ -17,6 +17,9 @@ import {
 import type { Presence } from './presence.ts';
 import { applyIndex, applyReports, IndexAssembly } from './reported-state.ts';
 
+/** Assets nobody placed on a box that are deleted for one index of it. */
+const STRAYS_AT_ONCE = 1000;
+
 /** What handlers may ask of the connection they came over. */
 export interface Link {
   /** Publishes to a box; lost if the box is gone, which is why answers are sent again on the next hello. */
@@ -96,16 +99,19 @@ export class Inbound {
   }
 
   async #index(boxId: string, message: UpMessage<'index'>): Promise<void> {
-    const whole = this.#indexes.add(boxId, message);
+    const { whole, dropped } = this.#indexes.add(boxId, message);
+    for (const other of dropped) await enqueue(this.#db, other, 'index', { type: 'index' });
     if (!whole) return;
     const strays = await applyIndex(this.#db, boxId, whole);
-    for (const stray of strays) {
+    for (const stray of strays.slice(0, STRAYS_AT_ONCE)) {
       await enqueue(this.#db, boxId, placementSubject(stray.assetId), {
         type: 'delete',
         sha256: stray.sha256,
         assetIds: [stray.assetId],
       });
     }
+    // What is left over is named by the next index, asked for when these have been sent.
+    if (strays.length > STRAYS_AT_ONCE) await enqueue(this.#db, boxId, 'index', { type: 'index' });
     if (strays.length > 0)
       this.#log.info({ boxId, assets: strays.length }, 'the box holds assets that are not placed on it');
   }

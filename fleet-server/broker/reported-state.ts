@@ -2,6 +2,7 @@ import { and, asc, eq, sql } from 'drizzle-orm';
 import type { Database, Queryable } from '#fleet/database/database.ts';
 import { notify } from '#fleet/database/listen.ts';
 import { placements } from '#fleet/database/schema.ts';
+import { LIMITS } from '#protocol/limits.ts';
 import type { AssetReport, UpMessage } from '#protocol/messages.ts';
 
 /**
@@ -43,30 +44,61 @@ async function writeReports(tx: Queryable, boxId: string, reports: AssetReport[]
   return result.rows.filter((row) => row.was !== row.now).map((row) => row.asset_id);
 }
 
-/** Collects the pages of each box's newest index; older, unfinished ones are dropped. */
-export class IndexAssembly {
-  readonly #open = new Map<
-    string,
-    { indexId: string; pages: (AssetReport[] | undefined)[]; missing: number }
-  >();
+interface OpenIndex {
+  indexId: string;
+  pages: (AssetReport[] | undefined)[];
+  missing: number;
+  entries: number;
+}
 
-  /** @returns the whole index once its last page has come, else null */
-  add(boxId: string, message: UpMessage<'index'>): AssetReport[] | null {
+/**
+ * Collects the pages of each box's newest index. Older, unfinished ones are dropped, and so are those begun longest
+ * ago when all of them together grow too large: boxes may begin an index and never end it.
+ */
+export class IndexAssembly {
+  readonly #open = new Map<string, OpenIndex>();
+  readonly #maxEntries: number;
+  #entries = 0;
+
+  constructor(maxEntries: number = LIMITS.indexPages * LIMITS.indexEntriesPerPage) {
+    this.#maxEntries = maxEntries;
+  }
+
+  /** @returns the whole index once its last page has come, and the boxes whose indexes were dropped */
+  add(boxId: string, message: UpMessage<'index'>): { whole: AssetReport[] | null; dropped: string[] } {
     let open = this.#open.get(boxId);
     if (open?.indexId !== message.indexId || open.pages.length !== message.pages) {
-      open = { indexId: message.indexId, pages: new Array(message.pages), missing: message.pages };
+      this.forget(boxId);
+      open = {
+        indexId: message.indexId,
+        pages: new Array(message.pages),
+        missing: message.pages,
+        entries: 0,
+      };
       this.#open.set(boxId, open);
     }
     if (message.page < message.pages && open.pages[message.page] === undefined) {
       open.pages[message.page] = message.assets;
       open.missing--;
+      open.entries += message.assets.length;
+      this.#entries += message.assets.length;
     }
-    if (open.missing > 0) return null;
-    this.#open.delete(boxId);
-    return open.pages.flatMap((page) => page ?? []);
+    if (open.missing === 0) {
+      this.forget(boxId);
+      return { whole: open.pages.flatMap((page) => page ?? []), dropped: [] };
+    }
+    const dropped: string[] = [];
+    for (const other of this.#open.keys()) {
+      if (this.#entries <= this.#maxEntries) break;
+      if (other === boxId) continue;
+      this.forget(other);
+      dropped.push(other);
+    }
+    return { whole: null, dropped };
   }
 
   forget(boxId: string): void {
+    this.#entries -= this.#open.get(boxId)?.entries ?? 0;
     this.#open.delete(boxId);
   }
 }
