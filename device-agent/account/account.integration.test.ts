@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
@@ -147,6 +147,52 @@ test('account: batches are bounded; what comes on top is gathered, not lost', as
   for (const batchId of account.sendable(10)) await account.settled(batchId);
   await account.roll();
   assert.equal(bytesOf(await batchesOf(account)), 300);
+});
+
+test('account: what is no file of ours, or cannot be read, keeps nothing else from being paid', async (t) => {
+  const folder = await tempFolder(t, 'account');
+  const name = (kind: string, n: number) =>
+    path.join(folder, `${kind}-${String(n).padStart(12, '0')}.${kind === 'segment' ? 'log' : 'json'}`);
+  await mkdir(name('segment', 1));
+  await mkdir(name('batches', 2));
+  await writeFile(name('segment', 3), segmentText([delivery(3, 30)]));
+  // Killed in between, and the batches were damaged since: they were never sent, and the counts are still there.
+  await writeFile(name('segment', 4), segmentText([delivery(4, 4)]));
+  await writeFile(name('batches', 4), '{"v":1,"batch');
+  const { account } = await open(t, folder);
+  assert.equal(bytesOf(await batchesOf(account)), 34);
+  account.record(delivery(5, 500));
+  await account.roll();
+  assert.equal(bytesOf(await batchesOf(account)), 534);
+});
+
+test('account: while nothing is settled the open segment does not grow without end', async (t) => {
+  const folder = await tempFolder(t, 'account');
+  const { account } = await open(t, folder, { maxBatches: 0 });
+  const total = 1500;
+  let longest = 0;
+  let shortened = false;
+  const segment = async () => {
+    const [first] = await readdir(folder);
+    return first === undefined ? null : path.join(folder, first);
+  };
+  for (let round = 0; round < 60 && !shortened; round++) {
+    for (let n = 0; n < total; n++) account.record({ ...delivery(n, 1), prefix: `/${'x'.repeat(200)}/` });
+    await new Promise((resolve) => setTimeout(resolve, 210));
+    const file = await segment();
+    const size = file === null ? 0 : (await stat(file).catch(() => ({ size: longest }))).size;
+    shortened = size < longest;
+    longest = Math.max(longest, size);
+  }
+  assert.ok(shortened, `${longest} bytes and growing`);
+  account.record(delivery(0, 7));
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  // As after a kill: the sums are those of every record.
+  const file = await segment();
+  const tally = readSegment(await readFile(file ?? '', 'utf8'));
+  const sums = new Set(tally.lines().map((line) => line.requests));
+  assert.equal(tally.size, total);
+  assert.ok(sums.size <= 2, 'each was counted as often as the others');
 });
 
 test('account: counting goes on while batches are cut, and the sum is exact', async (t) => {

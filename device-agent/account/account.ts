@@ -34,6 +34,8 @@ interface Waiting {
 /** Appends follow each other at this distance when there is much to append, ms. */
 const APPEND_MS = 200;
 const SYNC_MS = 1_000;
+/** A segment that has grown so long is written anew, without repetitions, bytes. */
+const LONG_SEGMENT_BYTES = 4 * 1024 * 1024;
 /** Batches kept while there is no disk to keep them on. */
 const MOST_IN_MEMORY = 20;
 
@@ -51,6 +53,8 @@ export class Account {
   #seq = 1;
   #tally = new Tally();
   #handle: FileHandle | null = null;
+  #segmentBytes = 0;
+  #rewriteAtBytes = LONG_SEGMENT_BYTES;
   /** Counts in the tally that the segment's file has not. */
   #unwritten = new Tally();
   /** The segment's file could not be written: it is on the disk only in part. */
@@ -169,11 +173,13 @@ export class Account {
     const found = await files.list();
     this.#waiting = this.#waiting.filter((entry) => entry.inMemory !== null);
     const known = new Set(this.#waiting.filter((entry) => !entry.sendable).map((entry) => entry.seq));
+    const served = new Set<number>();
     for (const seq of found.batches) {
       // Ours, written just before the disk went: the copy in memory is the same.
       if (known.has(seq)) continue;
       try {
         const batches = await files.readBatches(seq);
+        served.add(seq);
         this.#waiting.push({ seq, batchIds: idsOf(batches), inMemory: null, sendable: true });
       } catch (error) {
         this.#options.log.warn({ seq, reason: messageOf(error) }, 'batches of deliveries cannot be read');
@@ -181,22 +187,26 @@ export class Account {
     }
     for (const seq of found.segments) {
       if (known.has(seq)) continue;
-      if (!found.batches.includes(seq)) {
-        const batches = makeBatches(readSegment(await files.readSegment(seq)).lines(), this.#options.stamp());
-        if (batches.length > 0) {
-          await files.writeBatches(seq, batches);
-          await files.removeSegment(seq);
-          this.#waiting.push({ seq, batchIds: idsOf(batches), inMemory: null, sendable: true });
-          continue;
-        }
-      }
-      await files.removeSegment(seq);
+      // One that cannot be read, or is no file at all, must not keep the others from being paid.
+      await this.#takeUpSegment(files, seq, served.has(seq)).catch((error) =>
+        this.#options.log.warn({ seq, reason: messageOf(error) }, 'counts of deliveries cannot be read'),
+      );
     }
     const taken = [...found.batches, ...found.segments, ...known];
     this.#seq = Math.max(this.#seq, ...taken.map((seq) => seq + 1));
     // Numbers given while the disk was away may be in use on it.
     for (const entry of this.#waiting) if (entry.inMemory && entry.sendable) entry.seq = this.#seq++;
     this.#waiting.sort((a, b) => a.seq - b.seq);
+  }
+
+  /** Batches are sent only once their segment has gone, so where they cannot be read they were not sent. */
+  async #takeUpSegment(files: DeliveryFiles, seq: number, served: boolean): Promise<void> {
+    const lines = served ? [] : readSegment(await files.readSegment(seq)).lines();
+    const batches = makeBatches(lines, this.#options.stamp());
+    if (batches.length > 0) await files.writeBatches(seq, batches);
+    await files.removeSegment(seq);
+    if (batches.length === 0) return;
+    this.#waiting.push({ seq, batchIds: idsOf(batches), inMemory: null, sendable: true });
   }
 
   /** Ends the open segment, making its batches; a new one begins. */
@@ -207,6 +217,8 @@ export class Account {
     const lines = this.#tally.lines();
     const handle = this.#handle;
     this.#handle = null;
+    this.#segmentBytes = 0;
+    this.#rewriteAtBytes = LONG_SEGMENT_BYTES;
     this.#tally = new Tally();
     this.#unwritten = new Tally();
     this.#broken = false;
@@ -253,10 +265,23 @@ export class Account {
       this.#handle ??= await files.createSegment(this.#seq);
       await this.#handle.appendFile(text);
       this.#dirty = true;
+      this.#segmentBytes += Buffer.byteLength(text);
+      if (this.#segmentBytes > this.#rewriteAtBytes) await this.#shorten(files);
     } catch (error) {
       this.#broken = true;
       this.#options.onTrouble(error);
     }
+  }
+
+  /** While batches are not settled the segment stays open, and repeats itself: it must not fill the disk. */
+  async #shorten(files: DeliveryFiles): Promise<void> {
+    const text = segmentText(this.#tally.lines());
+    this.#unwritten = new Tally();
+    const before = this.#handle;
+    this.#handle = await files.rewriteSegment(this.#seq, text);
+    await before?.close().catch(() => undefined);
+    this.#segmentBytes = Buffer.byteLength(text);
+    this.#rewriteAtBytes = Math.max(LONG_SEGMENT_BYTES, 2 * this.#segmentBytes);
   }
 
   async #sync(): Promise<void> {

@@ -1,8 +1,8 @@
 import type { FileHandle } from 'node:fs/promises';
-import { open, readdir, readFile, rm } from 'node:fs/promises';
+import { open, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import * as z from 'zod';
-import { removeDurably, writeFileDurably } from '#agent/durable/durable-file.ts';
+import { readText, removeDurably, writeFileDurably } from '#agent/durable/durable-file.ts';
 import { deliveryBatchIdSchema } from '#protocol/ids.ts';
 import type { Batch } from './batch.ts';
 
@@ -10,6 +10,9 @@ const fileSchema = z.object({
   v: z.literal(1),
   batches: z.array(z.object({ batchId: deliveryBatchIdSchema, payload: z.string() })),
 });
+
+/** No file of ours gets near this, bytes. */
+const MOST_FILE_BYTES = 64 * 1024 * 1024;
 
 const SEGMENT = /^segment-(\d{12})\.log$/;
 const BATCHES = /^batches-(\d{12})\.json$/;
@@ -49,8 +52,24 @@ export class DeliveryFiles {
     return open(this.#segment(seq), 'ax', 0o600);
   }
 
+  /** Puts a shorter text with the same sums in a segment's place, at once. The old one's handle is of no more use. */
+  async rewriteSegment(seq: number, text: string): Promise<FileHandle> {
+    const temporary = `${this.#segment(seq)}.tmp`;
+    await rm(temporary, { force: true });
+    const handle = await open(temporary, 'ax', 0o600);
+    try {
+      await handle.appendFile(text);
+      await handle.datasync();
+      await rename(temporary, this.#segment(seq));
+      return handle;
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  }
+
   async readSegment(seq: number): Promise<string> {
-    return readFile(this.#segment(seq), 'utf8');
+    return readText(this.#segment(seq), MOST_FILE_BYTES);
   }
 
   async removeSegment(seq: number): Promise<void> {
@@ -62,7 +81,7 @@ export class DeliveryFiles {
   }
 
   async readBatches(seq: number): Promise<Batch[]> {
-    return fileSchema.parse(JSON.parse(await readFile(this.#batches(seq), 'utf8'))).batches;
+    return fileSchema.parse(JSON.parse(await readText(this.#batches(seq), MOST_FILE_BYTES))).batches;
   }
 
   async removeBatches(seq: number): Promise<void> {
