@@ -21,6 +21,9 @@ export interface DiskWatchParts {
   sendIndex: () => void;
 }
 
+/** A disk that could not be followed is tried again after this long, ms. */
+const AGAIN_MS = 5_000;
+
 /** What the agent does when the disk goes, comes back, fills up or stops taking writes. */
 export class DiskWatch {
   readonly #parts: DiskWatchParts;
@@ -36,12 +39,18 @@ export class DiskWatch {
         activity.add('disk_state', { state, before });
       // At once: nothing of a disk that has gone may be served, whatever else is under way.
       if (!store.disk.readable) content.withdrawAll();
-      this.#turn = this.#turn
-        .then(() => this.#react(state))
-        .catch((error) =>
-          parts.log.error({ reason: messageOf(error) }, 'a change of the disk was not followed'),
-        );
+      this.#follow(state);
     });
+  }
+
+  #follow(state: DiskState): void {
+    const { log, store } = this.#parts;
+    this.#turn = this.#turn
+      .then(() => this.#react(state))
+      .catch((error) => {
+        log.error({ reason: messageOf(error) }, 'a change of the disk was not followed yet');
+        setTimeout(() => this.#follow(store.disk.state), AGAIN_MS).unref();
+      });
   }
 
   /** Resolves when the last change has been followed. */

@@ -1,6 +1,7 @@
 import type { FleetSettings } from '#agent/identity/identity.ts';
 import type { CommandResult } from '#agent/link/inbox.ts';
 import { stateOf } from '#agent/store/catalog.ts';
+import { LATEST_MS } from '#agent/store/manifest-files.ts';
 import { proveChunk } from '#agent/store/spot-check.ts';
 import type { Store } from '#agent/store/store.ts';
 import type { Clock } from '#agent/time/clock.ts';
@@ -76,7 +77,7 @@ export class Commands {
   /** Accepted once the manifest is durably on the disk; the download is then the planner's business. */
   async #cache(body: Body<'cache'>, issuedAtMs: number): Promise<null> {
     const { store, report, replan } = this.#options;
-    const expiresAtMs = body.ttlMs === null ? null : issuedAtMs + body.ttlMs;
+    const expiresAtMs = body.ttlMs === null ? null : Math.min(issuedAtMs + body.ttlMs, LATEST_MS);
     await store.want(body.asset, expiresAtMs, issuedAtMs);
     const asset = store.catalog.assets.get(body.asset.assetId);
     // Said even when nothing changed: the fleet may have missed it.

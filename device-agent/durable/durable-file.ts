@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 
 /**
@@ -37,10 +37,35 @@ export async function syncDirectory(directory: string): Promise<void> {
   }
 }
 
-/** A small text file, or null when there is none. */
-export async function readTextIfAny(file: string): Promise<string | null> {
+/** Longest file read whole unless said otherwise, bytes. */
+const MOST_TEXT_BYTES = 1024 * 1024;
+/** Do not follow a link, do not wait for the other end of a pipe. */
+export const PLAIN_FILE = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
+
+/**
+ * Reads a text file. A disk comes from outside, and anything may lie on it under any name: links are not
+ * followed, pipes and devices are not waited for, and a file too long to be one of ours is not read.
+ * @throws Error without a system error code when it is no plain file of at most `mostBytes`
+ */
+export async function readText(file: string, mostBytes = MOST_TEXT_BYTES): Promise<string> {
+  const wrong = (cause?: unknown) =>
+    new Error(`${file} is not a plain file of at most ${mostBytes} bytes`, { cause });
+  const handle = await open(file, constants.O_RDONLY | PLAIN_FILE).catch((error) => {
+    throw errnoOf(error) === 'ELOOP' ? wrong(error) : error;
+  });
   try {
-    return await readFile(file, 'utf8');
+    const found = await handle.stat();
+    if (!found.isFile() || found.size > mostBytes) throw wrong();
+    return await handle.readFile('utf8');
+  } finally {
+    await handle.close();
+  }
+}
+
+/** As `readText`, or null when there is no such file. */
+export async function readTextIfAny(file: string, mostBytes = MOST_TEXT_BYTES): Promise<string | null> {
+  try {
+    return await readText(file, mostBytes);
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return null;
     throw error;

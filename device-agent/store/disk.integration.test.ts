@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
@@ -138,6 +138,86 @@ test('disk: a real unmount under it is survived, and the flash below stays clean
   await assert.rejects(hold(store, late, manifestFor(late, 'http://127.0.0.1/b')));
   await until(() => disk.state === 'absent', 'the disk is absent');
   assert.deepEqual(await readdir(root), []);
+});
+
+/** A small ext4 disk whose device can be cut to nothing and made whole: in between, real EIO from the kernel. */
+async function failingDisk(t: TestContext): Promise<{ root: string; resize: (bytes: number) => void }> {
+  const backing = await mountTmpfs(t, 80 * MIB);
+  const image = path.join(backing, 'image');
+  const root = await mkdtemp(path.join(os.tmpdir(), 'hearth-loop-'));
+  execFileSync('truncate', ['-s', String(64 * MIB), image]);
+  execFileSync('mkfs.ext4', ['-q', '-O', '^has_journal', '-b', '4096', '-N', '2048', image]);
+  const device = execFileSync('losetup', ['-f', '--show', image], { encoding: 'utf8' }).trim();
+  t.after(async () => {
+    execFileSync('umount', ['-l', root]);
+    execFileSync('losetup', ['-d', device]);
+    await rm(root, { recursive: true, force: true });
+  });
+  execFileSync('mount', [device, root]);
+  const resize = (bytes: number) => {
+    execFileSync('truncate', ['-s', String(bytes), image]);
+    execFileSync('losetup', ['-c', device]);
+  };
+  return { root, resize };
+}
+
+const hasLoop =
+  isRoot && spawnSync('losetup', ['-f']).status === 0 && spawnSync('mkfs.ext4', ['-V']).status === 0;
+const needsLoop = hasLoop ? {} : { skip: 'a failing disk needs root, a loop device and mkfs.ext4' };
+
+test(
+  'disk: one that fails (EIO) is named, keeps what is good, and is used again when it works',
+  needsLoop,
+  async (t) => {
+    const { root, resize } = await failingDisk(t);
+    const { disk, store } = await openStore(t, { root });
+    // The part that goes on working is the owner's, so that all of ours lies beyond it.
+    await writeFile(path.join(root, 'mine'), randomBytes(6 * MIB));
+    const good = randomBytes(2 * MIB);
+    const held = manifestFor(good, 'http://127.0.0.1/a', { path: '/a' });
+    await hold(store, good, held);
+    resize(4096);
+    const late = randomBytes(2 * MIB);
+    const wanted = manifestFor(late, 'http://127.0.0.1/b', { path: '/b' });
+    await assert.rejects(hold(store, late, wanted), { code: 'disk_failing', message: /EIO/ });
+    await until(() => disk.state === 'failing', 'it is seen to fail');
+    assert.match(disk.problem ?? '', /the disk fails \(EIO\)/);
+    assert.equal(disk.readable, true);
+    await assert.rejects(store.want(wanted, null, Date.now()), { code: 'disk_failing' });
+    assert.equal(store.catalog.objects.get(held.sha256)?.state, 'complete');
+    resize(64 * MIB);
+    await until(() => disk.state === 'ok', 'it works again');
+    await hold(store, late, wanted);
+  },
+);
+
+test('disk: links where our folders and files should be are not followed', async (t) => {
+  const made = await openStore(t);
+  const { layout } = made.disk;
+  const outside = await tempFolder(t, 'outside');
+  const victim = path.join(outside, 'victim');
+  await writeFile(victim, 'keep');
+  await symlink(victim, layout.probe);
+  made.disk.failed(Object.assign(new Error('test'), { code: 'EIO' }));
+  await until(async () => !(await readdir(layout.home)).includes('.probe'), 'it was tried');
+  assert.equal(await readFile(victim, 'utf8'), 'keep');
+  await made.disk.close();
+  await rm(layout.objects, { recursive: true });
+  await symlink(outside, layout.objects);
+  const { disk } = await openStore(t, made);
+  assert.equal(disk.state, 'failing');
+  assert.match(disk.problem ?? '', /objects is in the way.*remove it/);
+  await rm(layout.objects);
+  await until(() => disk.state === 'ok', 'it is in order');
+});
+
+test('disk: a pipe for a marker keeps nobody waiting', async (t) => {
+  const { disk, root, stateDir } = await openStore(t);
+  await disk.close();
+  await rm(disk.layout.marker);
+  execFileSync('mkfifo', [disk.layout.marker]);
+  const again = await openStore(t, { root, stateDir });
+  assert.equal(again.disk.state, 'foreign');
 });
 
 test('disk: what waits for room is said, and no longer once nothing waits', async (t) => {

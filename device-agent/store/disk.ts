@@ -1,9 +1,10 @@
-import { access, constants, mkdir, open, rm, stat, statfs } from 'node:fs/promises';
+import { access, constants, open, rm, stat, statfs } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { errnoOf, syncDirectory, writeFileDurably } from '#agent/durable/durable-file.ts';
-import { HearthError, messageOf } from '#protocol/errors.ts';
+import { HearthError, isHearthError, messageOf } from '#protocol/errors.ts';
 import { newId } from '#protocol/ids.ts';
 import type { DiskState } from '#protocol/messages.ts';
+import { makeFolder } from './folders.ts';
 import { DiskLayout } from './layout.ts';
 import type { DiskMemory, Marker } from './marker.ts';
 import { readMarker } from './marker.ts';
@@ -135,6 +136,12 @@ export class Disk {
       void this.look();
       return new HearthError('disk_absent', 'a file is missing from the disk', { cause: error });
     }
+    if (['EISDIR', 'ELOOP', 'EEXIST', 'ENOTEMPTY'].includes(errno)) {
+      const { path, dest } = error as NodeJS.ErrnoException & { dest?: string };
+      return new HearthError('disk_failing', `${dest ?? path ?? 'something'} is in the way: remove it`, {
+        cause: error,
+      });
+    }
     if (/^E[A-Z0-9]+$/.test(errno)) return made('disk_failing', `the disk failed (${errno})`);
     return new HearthError('internal', messageOf(error), { cause: error });
   }
@@ -177,6 +184,7 @@ export class Disk {
   }
 
   #findingOf(error: unknown): Finding {
+    if (isHearthError(error)) return { state: 'failing', problem: error.message };
     switch (errnoOf(error)) {
       case 'ENOSPC':
       case 'EDQUOT':
@@ -257,9 +265,7 @@ export class Disk {
   async #layOut(): Promise<void> {
     const { layout } = this;
     for (const folder of [layout.home, layout.objects, layout.partial, layout.assets, layout.deliveries]) {
-      await mkdir(folder).catch((error) => {
-        if (errnoOf(error) !== 'EEXIST') throw error;
-      });
+      await makeFolder(folder);
     }
     await syncDirectory(layout.home);
     this.#laidOut = true;
@@ -281,7 +287,8 @@ export class Disk {
     }
     if (this.#trouble !== null) {
       // A look sees no write error: ask the disk itself, and only now, since each write wears it.
-      const handle = await open(this.layout.probe, 'w', 0o600);
+      await rm(this.layout.probe, { force: true });
+      const handle = await open(this.layout.probe, 'wx', 0o600);
       try {
         await handle.write(Buffer.alloc(65_536, 0x5a));
         await handle.sync();

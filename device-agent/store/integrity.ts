@@ -32,6 +32,12 @@ export interface IntegrityOptions {
 
 const PROGRESS_EVERY_MS = 10_000;
 
+/** The process has run out of something: that says nothing about the file. */
+const OURS = ['EMFILE', 'ENFILE', 'ENOMEM'];
+
+/** The file is gone, or something else lies in its place. */
+class CannotOpen extends Error {}
+
 /**
  * Hashes what is held again, in the background. An object with a damaged chunk goes out of service at once and
  * keeps its good chunks; the planner then has the bad ones fetched.
@@ -129,7 +135,7 @@ export class IntegrityCheck {
         this.#options.onProgress(found.slice(at, at + LIMITS.damagedChunksPerReport), false);
       }
     } catch (error) {
-      if (errnoOf(error) === 'ENOENT') {
+      if (error instanceof CannotOpen) {
         await this.#store.disk.look();
         if (this.#store.disk.readable) this.#store.lost(sha256);
         return;
@@ -142,7 +148,9 @@ export class IntegrityCheck {
   async #damagedChunks(sha256: string, piece: Buffer, paced: boolean): Promise<Set<number> | null> {
     const manifest = await this.#store.manifestOf(sha256);
     if (!manifest) return null;
-    const handle = await this.#store.openComplete(sha256);
+    const handle = await this.#store.openComplete(sha256).catch((error) => {
+      throw OURS.includes(errnoOf(error)) ? error : new CannotOpen(messageOf(error), { cause: error });
+    });
     const damaged = new Set<number>();
     try {
       for (let index = 0; index * 32 < manifest.hashes.length; index++) {

@@ -1,16 +1,19 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import * as z from 'zod';
-import { errnoOf, removeDurably, writeFileDurably } from '#agent/durable/durable-file.ts';
+import { errnoOf, readText, removeDurably, writeFileDurably } from '#agent/durable/durable-file.ts';
 import type { AssetManifest } from '#protocol/asset.ts';
 import { assetManifestSchema } from '#protocol/asset.ts';
 import type { DiskLayout } from './layout.ts';
+
+/** The last moment a Date can hold. */
+export const LATEST_MS = 8.64e15;
 
 const recordSchema = z.object({
   v: z.literal(1),
   asset: assetManifestSchema,
   /** Fleet time, ms since 1970; null: until deleted. */
-  expiresAtMs: z.number().nullable(),
+  expiresAtMs: z.number().max(LATEST_MS).nullable(),
   /** When the fleet issued the command this comes from, ms since 1970. */
   issuedAtMs: z.number(),
 });
@@ -32,7 +35,7 @@ export class ManifestFiles {
   }
 
   async read(assetId: string): Promise<ManifestRecord> {
-    return recordSchema.parse(JSON.parse(await readFile(this.#layout.manifest(assetId), 'utf8')));
+    return recordSchema.parse(JSON.parse(await readText(this.#layout.manifest(assetId))));
   }
 
   async remove(assetId: string): Promise<void> {
@@ -57,8 +60,8 @@ export class ManifestFiles {
       let record: ManifestRecord | null = null;
       try {
         record = await this.read(assetId);
-      } catch (error) {
-        if (errnoOf(error) !== '') throw error;
+      } catch {
+        // Whatever is wrong with one, the others count. A disk that has gone is looked at by others.
       }
       if (record?.asset.assetId === assetId) yield record;
       else damaged(path.join(this.#layout.assets, name));

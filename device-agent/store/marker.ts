@@ -1,6 +1,6 @@
 import path from 'node:path';
 import * as z from 'zod';
-import { readTextIfAny, writeFileDurably } from '#agent/durable/durable-file.ts';
+import { errnoOf, readTextIfAny, writeFileDurably } from '#agent/durable/durable-file.ts';
 import { timeSchema } from '#protocol/asset.ts';
 import { boxIdSchema } from '#protocol/ids.ts';
 
@@ -17,11 +17,11 @@ export type Marker = z.infer<typeof markerSchema>;
 
 /** The marker in a file; null when there is none, 'damaged' when it is not one. */
 export async function readMarker(file: string): Promise<Marker | 'damaged' | null> {
-  const text = await readTextIfAny(file);
-  if (text === null) return null;
   try {
-    return markerSchema.parse(JSON.parse(text));
-  } catch {
+    const text = await readTextIfAny(file);
+    return text === null ? null : markerSchema.parse(JSON.parse(text));
+  } catch (error) {
+    if (errnoOf(error) !== '') throw error;
     return 'damaged';
   }
 }

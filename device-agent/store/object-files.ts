@@ -1,13 +1,19 @@
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { lstat, open, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { errnoOf, readTextIfAny, syncDirectory, writeFileDurably } from '#agent/durable/durable-file.ts';
+import {
+  errnoOf,
+  PLAIN_FILE,
+  readTextIfAny,
+  syncDirectory,
+  writeFileDurably,
+} from '#agent/durable/durable-file.ts';
 import { HearthError } from '#protocol/errors.ts';
+import { makeFolder } from './folders.ts';
 import type { DiskLayout } from './layout.ts';
 
 const SHA256 = /^[0-9a-f]{64}$/;
-const NO_FOLLOW = constants.O_NOFOLLOW ?? 0;
 
 /** What a walk over the disk finds. */
 export interface FoundObjects {
@@ -34,8 +40,9 @@ export class ObjectFiles {
       if (!/^[0-9a-f]{2}$/.test(directory)) continue;
       for (const name of await namesIn(path.join(this.#layout.objects, directory))) {
         if (!SHA256.test(name) || !name.startsWith(directory)) continue;
-        const { size } = await stat(this.#layout.object(name));
-        found.complete.set(name, { sizeBytes: size });
+        // Links, folders and the like are not ours; a file that cannot be looked at is as good as gone.
+        const entry = await lstat(this.#layout.object(name)).catch(() => null);
+        if (entry?.isFile()) found.complete.set(name, { sizeBytes: entry.size });
       }
     }
     for (const name of await namesIn(this.#layout.partial)) {
@@ -47,7 +54,7 @@ export class ObjectFiles {
   }
 
   async openComplete(sha256: string): Promise<FileHandle> {
-    return open(this.#layout.object(sha256), constants.O_RDONLY | NO_FOLLOW);
+    return open(this.#layout.object(sha256), constants.O_RDONLY | PLAIN_FILE);
   }
 
   /** Removes every file of an object. */
@@ -77,7 +84,11 @@ export class ObjectFiles {
 
   /** The chunks a journal claims; they are to be hashed again before they are believed. */
   async claimed(sha256: string, chunks: number): Promise<number[]> {
-    const text = (await readTextIfAny(this.#layout.journal(sha256))) ?? '';
+    const text = await readTextIfAny(this.#layout.journal(sha256)).catch((error) => {
+      if (errnoOf(error) !== '') throw error;
+      return null;
+    });
+    if (text === null) return [];
     const claimed = new Set<number>();
     // What follows the last newline was cut off by a crash.
     for (const line of text.slice(0, text.lastIndexOf('\n') + 1).split('\n')) {
@@ -88,10 +99,14 @@ export class ObjectFiles {
 
   /** Opens an object for writing, making it if it is not there. */
   async openPartial(sha256: string, sizeBytes: number): Promise<PartialObject> {
-    const flags = constants.O_RDWR | constants.O_CREAT | NO_FOLLOW;
-    const data = await open(this.#layout.partialObject(sha256), flags, 0o600);
+    const file = this.#layout.partialObject(sha256);
+    const journalFile = this.#layout.journal(sha256);
+    await assertPlain(file);
+    await assertPlain(journalFile);
+    const flags = constants.O_CREAT | PLAIN_FILE;
+    const data = await open(file, constants.O_RDWR | flags, 0o600);
     try {
-      const journal = await open(this.#layout.journal(sha256), 'a', 0o600);
+      const journal = await open(journalFile, constants.O_WRONLY | constants.O_APPEND | flags, 0o600);
       // A line cut off by a crash must not run into the next one.
       await journal.appendFile('\n');
       return new PartialObject(this.#layout, sha256, sizeBytes, data, journal);
@@ -138,12 +153,7 @@ export class PartialObject {
     await this.data.datasync();
     await this.close();
     const directory = this.#layout.objectDirectory(this.sha256);
-    await mkdir(directory).then(
-      () => syncDirectory(this.#layout.objects),
-      (error) => {
-        if (errnoOf(error) !== 'EEXIST') throw error;
-      },
-    );
+    if (await makeFolder(directory)) await syncDirectory(this.#layout.objects);
     await rename(this.#layout.partialObject(this.sha256), this.#layout.object(this.sha256));
     await syncDirectory(directory);
     await syncDirectory(this.#layout.partial);
@@ -157,11 +167,18 @@ export class PartialObject {
   }
 }
 
-async function namesIn(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return [];
+/** @throws HearthError `disk_failing` when something that is no file has the name of one of ours */
+async function assertPlain(file: string): Promise<void> {
+  const found = await lstat(file).catch((error) => {
+    if (errnoOf(error) === 'ENOENT') return null;
     throw error;
+  });
+  if (found && !found.isFile()) {
+    throw new HearthError('disk_failing', `${file} is in the way and is not Hearth's: remove it`);
   }
+}
+
+/** One folder that cannot be read must not hide what the others hold. */
+async function namesIn(directory: string): Promise<string[]> {
+  return readdir(directory).catch(() => []);
 }

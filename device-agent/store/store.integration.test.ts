@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { open, readdir, readFile, rename, stat, truncate, writeFile } from 'node:fs/promises';
+import {
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { Clock } from '#agent/time/clock.ts';
@@ -9,7 +21,7 @@ import type { IntegrityFinding } from './integrity.ts';
 import { IntegrityCheck } from './integrity.ts';
 import { proveChunk } from './spot-check.ts';
 import type { StoreFixture } from './store-fixture.ts';
-import { hold, MIB, manifestFor, openStore, silent, until } from './store-fixture.ts';
+import { hold, MIB, manifestFor, openStore, silent, tempFolder, until } from './store-fixture.ts';
 
 const bytes = randomBytes(3 * MIB + 77);
 
@@ -141,6 +153,91 @@ test('store: a damaged manifest is passed over and left where it is', async (t) 
   assert.equal(store.catalog.assets.size, 1);
   assert.equal(store.catalog.find(manifest.siteId, manifest.path)?.object.state, 'complete');
   assert.equal(await readFile(file, 'utf8'), '{"v":1');
+});
+
+test('store: links, folders, pipes and giants in the place of our files harm nothing', async (t) => {
+  const made = await openStore(t);
+  const { layout } = made.disk;
+  const good = await held(made);
+  const outside = await tempFolder(t, 'outside');
+  const victim = path.join(outside, 'victim');
+  await writeFile(victim, bytes);
+  const others = Array.from({ length: 3 }, (_, n) =>
+    manifestFor(randomBytes(MIB + n), 'http://127.0.0.1/', { path: `/${n}` }),
+  );
+  for (const other of others) await made.store.want(other, null, Date.now());
+  const [linked, folder, journaled] = others;
+  assert.ok(linked && folder && journaled);
+  await truncate(victim, linked.sizeBytes);
+  for (const { sha256 } of [linked, folder]) await mkdir(layout.objectDirectory(sha256), { recursive: true });
+  await symlink(victim, layout.object(linked.sha256));
+  await mkdir(layout.object(folder.sha256));
+  await symlink(victim, layout.journal(journaled.sha256));
+  await mkdir(layout.manifest(newId('asset')));
+  await symlink(victim, layout.manifest(newId('asset')));
+  await symlink('loop', path.join(layout.objects, good.sha256.slice(0, 2), 'f'.repeat(64)));
+  const giant = layout.manifest(newId('asset'));
+  await writeFile(giant, '');
+  await truncate(giant, 3 * 2 ** 30);
+  execFileSync('mkfifo', [layout.manifest(newId('asset'))]);
+  const free = ['aa', 'bb', 'cc', 'dd'].find(
+    (name) => ![good, ...others].some((m) => m.sha256.startsWith(name)),
+  );
+  await writeFile(path.join(layout.objects, free ?? 'ee'), 'a file where a folder should be');
+
+  const { store, disk } = await openStore(t, made);
+  const stateOf = (sha256: string) => store.catalog.objects.get(sha256)?.state;
+  assert.equal(stateOf(good.sha256), 'complete');
+  for (const other of others) assert.equal(stateOf(other.sha256), 'absent');
+  const before = await readFile(victim);
+  const never = new AbortController().signal;
+  const manifest = await store.manifestOf(journaled.sha256);
+  assert.ok(manifest);
+  await assert.rejects(store.openPartial(manifest, never), {
+    code: 'disk_failing',
+    message: /is in the way.*remove it/,
+  });
+  assert.deepEqual(await readFile(victim), before, 'what a link leads to is not written');
+  // A link gives way to the real object, a folder may hold something of the owner's.
+  const fill = async (sha256: string) => {
+    const wanted = await store.manifestOf(sha256);
+    assert.ok(wanted);
+    const { partial } = await store.openPartial(wanted, never);
+    await store.commit(partial).finally(() => partial.close());
+  };
+  await fill(linked.sha256);
+  assert.ok((await stat(layout.object(linked.sha256))).isFile());
+  assert.deepEqual(await readFile(victim), before);
+  await assert.rejects(fill(folder.sha256), { code: 'disk_failing', message: /is in the way: remove it/ });
+  assert.equal(disk.state, 'ok');
+});
+
+test('store: a manifest that was damaged behind its back is made good by the next command', async (t) => {
+  const made = await openStore(t);
+  const manifest = await held(made);
+  for (const damage of [
+    () => writeFile(made.disk.layout.manifest(manifest.assetId), '{"v":1,"asset'),
+    () => rm(made.disk.layout.manifest(manifest.assetId)),
+  ]) {
+    await damage();
+    await assert.rejects(made.store.manifestOf(manifest.sha256));
+    const twin = { ...manifest, assetId: newId('asset'), path: `/${newId('asset')}` };
+    await made.store.want(twin, null, Date.now());
+    await made.store.want(manifest, null, Date.now());
+    assert.ok(await made.store.manifestOf(manifest.sha256));
+  }
+});
+
+test('integrity: something else in the place of an object is as good as its loss', async (t) => {
+  const made = await openStore(t);
+  const manifest = await held(made);
+  const { integrity } = check(made);
+  t.after(() => integrity.close());
+  const file = made.disk.layout.object(manifest.sha256);
+  await rename(file, `${file}.away`);
+  await symlink(`${file}.away`, file);
+  integrity.recheck(manifest.sha256);
+  await until(() => made.store.catalog.objects.get(manifest.sha256)?.state === 'absent', 'its loss is seen');
 });
 
 test('integrity: a flipped byte takes the object out of service, and only its chunk is to be fetched', async (t) => {

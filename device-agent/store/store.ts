@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import type { AssetManifest } from '#protocol/asset.ts';
 import { chunkSpan } from '#protocol/asset.ts';
-import { HearthError } from '#protocol/errors.ts';
+import { HearthError, messageOf } from '#protocol/errors.ts';
 import type { AssetReport } from '#protocol/messages.ts';
 import type { AssetEntry, ObjectEntry } from './catalog.ts';
 import { Catalog, reportOf } from './catalog.ts';
@@ -93,7 +93,13 @@ export class Store {
       for await (const record of this.#manifests.all(damaged)) {
         this.catalog.put(record.asset, record.expiresAtMs, record.issuedAtMs);
       }
-      for (const object of this.catalog.objects.values()) await this.#settleState(object, found);
+      for (const object of this.catalog.objects.values()) {
+        await this.#settleState(object, found).catch((error) => {
+          object.state = 'absent';
+          object.bytesDone = 0;
+          this.#log.warn({ sha256: object.sha256, reason: messageOf(error) }, 'an object cannot be used');
+        });
+      }
       this.#orphans.clear();
       for (const sha256 of [...found.complete.keys(), ...found.partial, ...found.journals]) {
         if (!this.catalog.objects.has(sha256)) this.#orphans.add(sha256);
@@ -135,10 +141,12 @@ export class Store {
       if (known && known.issuedAtMs > issuedAtMs) return;
       // A full disk may well have room for a manifest.
       if (this.disk.state !== 'full') this.disk.assertWritable();
-      const sharer = [...(this.catalog.objects.get(manifest.sha256)?.assetIds ?? [])][0];
+      const sharers = this.catalog.objects.get(manifest.sha256)?.assetIds ?? [];
+      const sharer = [...sharers].find((assetId) => assetId !== manifest.assetId);
       if (sharer !== undefined) {
-        const other = (await this.#manifests.read(sharer)).asset;
-        if (other.sizeBytes !== manifest.sizeBytes || other.chunkHashes !== manifest.chunkHashes) {
+        // One that cannot be read any more contradicts nothing, and must not keep others from being written.
+        const other = (await this.#manifests.read(sharer).catch(() => null))?.asset;
+        if (other && (other.sizeBytes !== manifest.sizeBytes || other.chunkHashes !== manifest.chunkHashes)) {
           throw new HearthError('conflict', `${manifest.assetId} and ${sharer} differ on one SHA-256`);
         }
       }
@@ -177,7 +185,7 @@ export class Store {
     });
   }
 
-  /** The file of an object has gone from the disk: it is to be fetched again. */
+  /** The file of an object has gone from the disk, or cannot be opened: it is to be fetched again. */
   lost(sha256: string): void {
     const object = this.catalog.objects.get(sha256);
     if (object?.state !== 'complete') return;

@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { contentOf } from '#agent/status.ts';
+import { manifestFor, openStore } from '#agent/store/store-fixture.ts';
+import { Clock } from '#agent/time/clock.ts';
+import { Commands } from './commands.ts';
+
+test('commands: a TTL beyond the end of time is kept to it, and can be shown', async (t) => {
+  const made = await openStore(t);
+  const commands = new Commands({
+    store: made.store,
+    clock: new Clock(),
+    configure: async () => undefined,
+    sendHardware: () => undefined,
+    sendIndex: () => undefined,
+    report: () => undefined,
+    replan: () => undefined,
+  });
+  const asset = manifestFor(Buffer.from('x'), 'http://127.0.0.1/');
+  await commands.execute({
+    id: 'cmd-0123456789abcdef',
+    boxId: 'box-0123456789abcdef',
+    issuedAt: '2026-01-01T00:00:00.000Z',
+    expiresAt: '2026-01-01T01:00:00.000Z',
+    body: { type: 'cache', asset, ttlMs: Number.MAX_SAFE_INTEGER },
+  });
+  assert.equal(contentOf(made.store).items[0]?.expiresAt, '+275760-09-13T00:00:00.000Z');
+  const again = await openStore(t, made);
+  assert.equal(contentOf(again.store).items.length, 1);
+});
