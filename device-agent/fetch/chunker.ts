@@ -13,26 +13,35 @@ export const SCRATCH_BYTES = 1024 * 1024;
  * not count until it is verified.
  * @param span where the body begins and should end in the asset; it begins at a chunk's first byte
  * @param missing indexes not yet had; good ones are taken out
+ * @param filling indexes some body is writing: one at a time, or bytes that are wrong could follow those verified
  * @param onGood called when a chunk is verified, written and recorded
  * @throws OriginError `origin_truncated`, `origin_changed` (too long), `chunk_mismatch`
  */
 export async function receive(
   body: AsyncIterable<Buffer>,
   span: { start: number; end: number },
-  target: { manifest: ObjectManifest; partial: PartialObject; missing: Set<number>; scratch: Buffer },
+  target: {
+    manifest: ObjectManifest;
+    partial: PartialObject;
+    missing: Set<number>;
+    filling: Set<number>;
+    scratch: Buffer;
+  },
   onGood: (index: number) => void,
 ): Promise<void> {
-  const { manifest, partial, missing, scratch } = target;
+  const { manifest, partial, missing, filling, scratch } = target;
   let at = span.start;
   let index = Math.floor(span.start / manifest.chunkSizeBytes);
   let hash = createHash('sha256');
   let gathered = 0;
   let flushed = 0;
   let bad = 0;
+  /** Whether the chunk at hand is ours to write: settled at its first byte. */
+  let wanted = false;
 
   const finishChunk = async () => {
     const { start } = chunkSpan(manifest, index);
-    if (missing.has(index)) {
+    if (wanted) {
       if (hash.digest().equals(manifest.hashes.subarray(index * 32, index * 32 + 32))) {
         await partial.write(scratch.subarray(0, gathered), start + flushed);
         await partial.keep(index);
@@ -41,6 +50,8 @@ export async function receive(
       } else {
         bad++;
       }
+      filling.delete(index);
+      wanted = false;
     }
     hash = createHash('sha256');
     gathered = 0;
@@ -48,16 +59,15 @@ export async function receive(
     index++;
   };
 
-  for await (let piece of body) {
-    if (at + piece.length > span.end) {
-      throw new OriginError('origin_changed', 'the origin sends more bytes than were ingested', {
-        lasting: true,
-      });
-    }
+  const takePiece = async (whole: Buffer) => {
+    let piece = whole;
     while (piece.length > 0) {
       const { start, length } = chunkSpan(manifest, index);
       const chunkEnd = start + length;
-      const wanted = missing.has(index);
+      if (at === start && missing.has(index) && !filling.has(index)) {
+        wanted = true;
+        filling.add(index);
+      }
       const room = wanted ? scratch.length - gathered : Number.POSITIVE_INFINITY;
       const take = Math.min(piece.length, chunkEnd - at, room);
       if (wanted) {
@@ -75,6 +85,19 @@ export async function receive(
         gathered = 0;
       }
     }
+  };
+
+  try {
+    for await (const piece of body) {
+      if (at + piece.length > span.end) {
+        throw new OriginError('origin_changed', 'the origin sends more bytes than were ingested', {
+          lasting: true,
+        });
+      }
+      await takePiece(piece);
+    }
+  } finally {
+    if (wanted) filling.delete(index);
   }
   if (at < span.end) {
     throw new OriginError('origin_truncated', `the origin ended after ${at} of ${span.end} bytes`);

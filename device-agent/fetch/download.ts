@@ -41,6 +41,7 @@ export async function download(
 ): Promise<void> {
   const { manifest, partial, missing } = target;
   const scratches: Buffer[] = [];
+  const filling = new Set<number>();
   let fruitless = 0;
   let honoursRange = false;
   let urlIndex = 0;
@@ -50,7 +51,7 @@ export async function download(
     const answer = await origin.ask(url, chunkSpan(manifest, index), manifest.sizeBytes, signal);
     const isWhole = answer.end - answer.start > chunkSpan(manifest, index).length;
     honoursRange = !isWhole;
-    await receive(answer.body, answer, { manifest, partial, missing, scratch }, (good) => {
+    await receive(answer.body, answer, { manifest, partial, missing, filling, scratch }, (good) => {
       fruitless = 0;
       onGood(good);
     });

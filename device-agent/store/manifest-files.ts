@@ -6,8 +6,8 @@ import type { AssetManifest } from '#protocol/asset.ts';
 import { assetManifestSchema } from '#protocol/asset.ts';
 import type { DiskLayout } from './layout.ts';
 
-/** The last moment a Date can hold. */
-export const LATEST_MS = 8.64e15;
+/** The last moment that ISO 8601 writes with four digits for the year. */
+export const LATEST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 
 const recordSchema = z.object({
   v: z.literal(1),
