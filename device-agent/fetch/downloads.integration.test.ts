@@ -4,7 +4,15 @@ import { readFile } from 'node:fs/promises';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import type { StoreFixture } from '#agent/store/store-fixture.ts';
-import { MIB, manifestFor, openStore, silent, until } from '#agent/store/store-fixture.ts';
+import {
+  MIB,
+  manifestFor,
+  mountTmpfs,
+  needsRoot,
+  openStore,
+  silent,
+  until,
+} from '#agent/store/store-fixture.ts';
 import { Clock } from '#agent/time/clock.ts';
 import type { AssetManifest } from '#protocol/asset.ts';
 import { Downloads } from './downloads.ts';
@@ -23,12 +31,17 @@ interface Rig extends StoreFixture {
 
 const SIZE = 3 * MIB + 12_345;
 
-async function rig(t: TestContext, handler: Handler | null = null, bytes = randomBytes(SIZE)): Promise<Rig> {
+async function rig(
+  t: TestContext,
+  handler: Handler | null = null,
+  bytes = randomBytes(SIZE),
+  on: { root?: string; floorBytes?: number } = {},
+): Promise<Rig> {
   const origin = await OriginFixture.start();
   t.after(() => origin.close());
   origin.files.set('/a.mp4', bytes);
   origin.handler = handler;
-  const fixture = await openStore(t);
+  const fixture = await openStore(t, on);
   const client = new OriginClient({ stallMs: 300, leastBytesPerSecond: 1000 });
   const downloads = new Downloads({
     store: fixture.store,
@@ -271,6 +284,28 @@ test('download: stopped in the middle it resumes with what is missing', async (t
   await made.run();
   await assertHeld(made);
   assert.equal(made.origin.asked.length, 2);
+});
+
+test('download: two together leave the owner of the disk what is his', needsRoot, async (t) => {
+  const root = await mountTmpfs(t, 48 * MIB);
+  const made = await rig(t, null, randomBytes(20 * MIB), { root, floorBytes: 16 * MIB });
+  const other = randomBytes(20 * MIB);
+  made.origin.files.set('/b', other);
+  const second = manifestFor(other, made.origin.url('/b'), { path: '/b' });
+  await made.store.want(second, null, Date.now());
+  let release: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  made.origin.handler = (request, response, bytes) =>
+    void held.then(() => ordinary(request, response, bytes));
+  await made.downloads.start(made.manifest.sha256);
+  await until(() => made.origin.asked.length > 0, 'the first has begun');
+  await made.downloads.start(second.sha256);
+  await until(() => objectOf(made, second).failure !== null, 'the second finds no room');
+  assert.equal(objectOf(made, second).failure?.code, 'disk_full');
+  release();
+  await until(() => objectOf(made, made.manifest).state === 'complete', 'the first is held');
 });
 
 test('download: a chunk that went bad on the disk while stopped is fetched again', async (t) => {

@@ -24,6 +24,8 @@ export class Downloads {
   readonly #retryMs: number;
   readonly #onEnd: () => void;
   readonly #running = new Map<string, { abort: AbortController; done: Promise<void> }>();
+  /** Objects under way whose room is spoken for. */
+  readonly #promised = new Set<ObjectEntry>();
 
   constructor(parts: {
     store: Store;
@@ -97,7 +99,7 @@ export class Downloads {
         else missing.add(index);
       }
       this.#store.changed(object);
-      this.#assertRoom(object.sizeBytes - object.bytesDone);
+      await this.#promiseRoom(object);
       await download({ manifest, partial, missing }, this.#origin, this.#options, signal, (index) => {
         object.bytesDone += chunkSpan(object, index).length;
         this.#store.changed(object);
@@ -111,14 +113,30 @@ export class Downloads {
       if (signal.aborted || error instanceof HearthError) throw error;
       throw this.#store.disk.failed(error);
     } finally {
+      this.#promised.delete(object);
       await partial.close().catch((error) => this.#store.disk.failed(error));
     }
   }
 
-  #assertRoom(neededBytes: number): void {
-    const spare = this.#store.disk.spareBytes;
-    if (neededBytes <= spare) return;
-    throw new HearthError('disk_full', `${neededBytes} more bytes are needed, ${spare} can be used`);
+  /**
+   * What one download will write is not there for the next: else both would fill the disk beyond what is left to
+   * its owner.
+   */
+  async #promiseRoom(object: ObjectEntry): Promise<void> {
+    const { disk } = this.#store;
+    const neededBytes = object.sizeBytes - object.bytesDone;
+    const spareBytes = () => {
+      let spare = disk.spareBytes;
+      for (const other of this.#promised) spare -= other.sizeBytes - other.bytesDone;
+      return Math.max(0, spare);
+    };
+    // What is known of the disk is a few seconds old: near the bound it is looked at again.
+    if (neededBytes > spareBytes() / 2) await disk.look();
+    const spare = spareBytes();
+    if (neededBytes > spare) {
+      throw new HearthError('disk_full', `${neededBytes} more bytes are needed, ${spare} can be used`);
+    }
+    this.#promised.add(object);
   }
 
   #fail(object: ObjectEntry, error: unknown): void {

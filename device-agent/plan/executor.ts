@@ -112,8 +112,9 @@ export class Executor {
         ),
       })),
       orphans: [...orphans],
-      // A disk that is full only for what waits may still have room for something smaller.
-      writable: disk.writable || disk.state === 'full',
+      // A disk that is full only for what waits may still have room for something smaller. With none at all,
+      // downloads stop: they would go on into what is left to the owner.
+      writable: disk.writable || (disk.state === 'full' && disk.spareBytes > 0),
       removable: disk.writable || disk.state === 'full',
       slots: this.#downloads.slots,
       nowMs: this.#clock.monotonic(),

@@ -6,24 +6,20 @@ import os from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
-import { hold, MIB, manifestFor, openStore, tempFolder, until } from './store-fixture.ts';
+import {
+  hold,
+  isRoot,
+  MIB,
+  manifestFor,
+  mountTmpfs,
+  needsRoot,
+  openStore,
+  tempFolder,
+  until,
+} from './store-fixture.ts';
 
-const isRoot = process.getuid?.() === 0 && process.platform === 'linux';
-const needsRoot = isRoot ? {} : { skip: 'mounting a file system needs root on Linux' };
 const BOX = 'box-0123456789abcdef';
 const OTHER = 'box-fedcba9876543210';
-
-/** A small file system of its own. */
-async function mountTmpfs(t: TestContext, bytes: number): Promise<string> {
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'hearth-mount-'));
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', folder]);
-  t.after(async () => {
-    const mounts = await readFile('/proc/mounts', 'utf8');
-    if (mounts.includes(` ${folder} `)) execFileSync('umount', ['-l', folder]);
-    await rm(folder, { recursive: true, force: true });
-  });
-  return folder;
-}
 
 test('disk: a folder it is pointed to is adopted once, and known again', async (t) => {
   const first = await openStore(t);

@@ -1,5 +1,6 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
@@ -52,6 +53,21 @@ export function manifestFor(
 export async function tempFolder(t: TestContext, name: string): Promise<string> {
   const folder = await mkdtemp(path.join(os.tmpdir(), `hearth-${name}-`));
   t.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+export const isRoot = process.getuid?.() === 0 && process.platform === 'linux';
+export const needsRoot = isRoot ? {} : { skip: 'mounting a file system needs root on Linux' };
+
+/** A small file system of its own. */
+export async function mountTmpfs(t: TestContext, bytes: number): Promise<string> {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'hearth-mount-'));
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', folder]);
+  t.after(async () => {
+    const mounts = await readFile('/proc/mounts', 'utf8');
+    if (mounts.includes(` ${folder} `)) execFileSync('umount', ['-l', folder]);
+    await rm(folder, { recursive: true, force: true });
+  });
   return folder;
 }
 
