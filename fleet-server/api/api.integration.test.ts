@@ -205,10 +205,15 @@ test('the router refuses what it cannot route, and goes nowhere else', async () 
   assert.equal(await route('/a', 'OPTIONS'), 204);
   const [site] = (await fleet.ask('GET', '/sites', undefined, z.object({ items: z.array(siteSchema) })))
     .items;
-  for (const path of ['/..%2f..%2fetc', '/%00', '/a%5cb', '/a//b', '/%2e%2e/x', '/']) {
+  for (const path of ['/..%2f..%2fetc', '/%00', '/a%5cb', '/a//b', '/%2e%2e/x', '//', '/a//']) {
     assert.equal(await route(`/_site/${site?.id}${path}`), 404, path);
   }
   assert.equal(await route(`/_site/${site?.id}/%zz`), 400);
+  // No asset ends with a slash; the origin knows what its folders show.
+  for (const folder of ['/', '/docs/']) {
+    const response = await fetch(`${fleet.routerUrl}/_site/${site?.id}${folder}`, { redirect: 'manual' });
+    assert.equal(response.headers.get('location'), `${site?.origin}${folder}`);
+  }
 });
 
 test('an asset is added with the job that reads it, or not at all', async () => {

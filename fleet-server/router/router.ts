@@ -145,7 +145,9 @@ export class Router {
     } catch {
       return { status: 400, message: 'The path is not valid percent-encoding.' };
     }
-    if (!assetPathSchema.safeParse(path).success)
+    // A folder's page is no asset, but it may well be at the origin.
+    const plain = path.replace(/(?!^)\/$/, '');
+    if (path !== '/' && !assetPathSchema.safeParse(plain).success)
       return { status: 404, message: 'Nothing can lie at this path.' };
     return { site, path, query: withoutSkips(query), skip: skippedIn(query) };
   }
