@@ -104,6 +104,8 @@ export class FleetFixture {
   readonly received: Received[] = [];
   /** Messages from boxes that were refused. */
   readonly refused: string[] = [];
+  /** Set to false to take messages without ever acknowledging them (no PUBACK). */
+  takesMessages = true;
   /** Set to false to leave deliveries unanswered. */
   acknowledges = true;
   /** Bytes accepted, by batch id: a batch that comes again is not counted again. */
@@ -157,6 +159,7 @@ export class FleetFixture {
   async startBroker(): Promise<void> {
     const aedes = await Aedes.createBroker({ concurrency: 100 });
     aedes.authorizePublish = (client, packet, done) => {
+      if (!this.takesMessages) return;
       const own = client !== null && packet.topic.startsWith(`hearth/v1/boxes/${client.id}/up/`);
       done(own ? null : new Error('not yours'));
     };

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
+import type { AddressInfo, Socket } from 'node:net';
+import net from 'node:net';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import { enrol } from '#agent/identity/enrol.ts';
@@ -8,6 +10,7 @@ import { StateDirectory } from '#agent/identity/identity.ts';
 import { silent, tempFolder, until } from '#agent/store/store-fixture.ts';
 import { verifyWithoutClock } from './dial.ts';
 import { CLIENT_AUTH, FleetFixture, TestCa } from './fleet-fixture.ts';
+import type { LinkOptions } from './link.ts';
 import { Link } from './link.ts';
 
 const YEAR_MS = 365 * 86_400_000;
@@ -22,7 +25,7 @@ async function paired(t: TestContext, options: { notBeforeMs?: number } = {}) {
   return { fleet, identity };
 }
 
-function linkFor(t: TestContext, identity: Identity) {
+function linkFor(t: TestContext, identity: Identity, more: Partial<LinkOptions> = {}) {
   const states: string[] = [];
   const problems: string[] = [];
   const link = new Link({
@@ -38,6 +41,7 @@ function linkFor(t: TestContext, identity: Identity) {
       states.push(state);
       if (problem) problems.push(problem);
     },
+    ...more,
   });
   t.after(() => link.close());
   link.start();
@@ -58,6 +62,71 @@ test('link: comes back after the broker has died, as often as it dies', async (t
     await fleet.startBroker();
   }
   assert.ok(states.includes('offline'));
+});
+
+test('link: a broker that takes connections and says nothing is asked ever less often', async (t) => {
+  const { identity } = await paired(t);
+  const cameAtMs: number[] = [];
+  const sockets = new Set<Socket>();
+  const mute = net.createServer((socket) => {
+    cameAtMs.push(performance.now());
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+  });
+  await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', () => resolve()));
+  t.after(() => {
+    mute.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  const brokerUrl = `mqtts://127.0.0.1:${(mute.address() as AddressInfo).port}`;
+  const { problems } = linkFor(
+    t,
+    { ...identity, brokerUrl },
+    {
+      times: { dialMs: 50, steadyMs: 20, acknowledgedMs: 1000 },
+      backoff: { baseMs: 10, capMs: 60_000 },
+      random: () => 0.999,
+    },
+  );
+  await until(() => cameAtMs.length === 7, 'it is asked again and again');
+  // Waits of 10, 20, 40 ... ms came between, each after 50 ms without an answer.
+  const waited = cameAtMs.slice(1).map((at, n) => at - (cameAtMs[n] ?? 0));
+  assert.ok((waited[5] ?? 0) > 300, `waited ${waited.map(Math.round)} ms`);
+  assert.match(problems[0] ?? '', /no answer in time/);
+});
+
+test('link: a broker that never acknowledges is left, and what was told it counts as not told', async (t) => {
+  const { fleet, identity } = await paired(t);
+  const times = { dialMs: 20_000, steadyMs: 10_000, acknowledgedMs: 100 };
+  const { link, problems } = linkFor(t, identity, { times });
+  await until(() => link.online, 'online');
+  fleet.takesMessages = false;
+  const hello = { v: 1 as const, at: new Date().toISOString(), bootId, agentVersion: 'x' };
+  assert.deepEqual(await Promise.all([link.publish('hello', hello), link.publish('hello', hello)]), [
+    false,
+    false,
+  ]);
+  await until(() => problems.length > 0, 'it is left');
+  assert.match(problems[0] ?? '', /does not acknowledge/);
+  fleet.takesMessages = true;
+  await until(() => link.online, 'online again');
+  assert.equal(await link.publish('hello', hello), true);
+});
+
+test('link: as many messages as may wait can wait, and no more', async (t) => {
+  const { fleet, identity } = await paired(t);
+  const { link, problems } = linkFor(t, identity);
+  await until(() => link.online, 'online');
+  fleet.takesMessages = false;
+  const warnings: string[] = [];
+  const warned = (warning: Error) => warnings.push(warning.message);
+  process.on('warning', warned);
+  t.after(() => process.off('warning', warned));
+  const hello = { v: 1 as const, at: new Date().toISOString(), bootId, agentVersion: 'x' };
+  const said = Promise.all(Array.from({ length: 2_001 }, () => link.publish('hello', hello)));
+  assert.ok((await said).every((acknowledged) => !acknowledged));
+  await until(() => problems.length > 0, 'the session is ended');
+  assert.deepEqual(warnings, []);
 });
 
 test('link: says goodbye when asked to, and stays up for what is still to be said', async (t) => {

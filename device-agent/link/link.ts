@@ -26,12 +26,25 @@ export interface LinkOptions {
   /** A new session with the broker has begun and is subscribed. */
   onOnline: () => void;
   onState: (state: LinkState, problem: string | null) => void;
+  times?: LinkTimes;
+  /** From 0 up to 1. */
+  random?: () => number;
+}
+
+export interface LinkTimes {
+  /** For reaching the broker, and for each step of the greeting, ms. */
+  dialMs: number;
+  /** A session that was up for this long was a good one: the next wait begins small again, ms. */
+  steadyMs: number;
+  /** A message that is not acknowledged for this long ends the session, ms. */
+  acknowledgedMs: number;
 }
 
 export const LINK_BACKOFF: Backoff = { baseMs: 1_000, capMs: 60_000 };
-const DIAL_MS = 20_000;
-/** A session that lasted this long was a good one: the next wait begins small again, ms. */
-const STEADY_MS = 10_000;
+/** A fleet acknowledges what is durable, and may have to wait for its database: that is no reason to leave it. */
+export const LINK_TIMES: LinkTimes = { dialMs: 20_000, steadyMs: 10_000, acknowledgedMs: 180_000 };
+/** Messages not yet acknowledged; with more the session is ended, and the next one's index says it all. */
+const MOST_UNACKNOWLEDGED = 2_000;
 
 /**
  * The connection to the fleet's broker, made again whenever it breaks. What is published while it is down is
@@ -40,12 +53,20 @@ const STEADY_MS = 10_000;
 export class Link {
   readonly #options: LinkOptions;
   readonly #abort = new AbortController();
+  readonly #times: LinkTimes;
   #client: MqttClient | null = null;
   #online = false;
+  /** When the session of now, or the last, came up; null when it did not. */
+  #onlineAtMs: number | null = null;
+  /** Those who wait for an acknowledgement. */
+  readonly #unacknowledged = new Set<() => void>();
+  /** Ends the session. */
+  #breakOff: (why: string) => void = () => undefined;
   #loop: Promise<void> | null = null;
 
   constructor(options: LinkOptions) {
     this.#options = options;
+    this.#times = options.times ?? LINK_TIMES;
   }
 
   get online(): boolean {
@@ -83,23 +104,34 @@ export class Link {
     const client = this.#client;
     if (!client || !this.#online) return false;
     const options: IClientPublishOptions = { qos: 1 };
+    if (this.#unacknowledged.size >= MOST_UNACKNOWLEDGED) {
+      this.#breakOff('the broker does not acknowledge what it is sent');
+      return false;
+    }
     return new Promise((resolve) => {
-      const gone = () => resolve(false);
-      client.once('close', gone);
-      client.publish(upTopic(this.#options.identity.boxId, kind), payload, options, (error) => {
-        client.removeListener('close', gone);
-        resolve(!error);
-      });
+      const settle = (acknowledged: boolean) => {
+        clearTimeout(timer);
+        this.#unacknowledged.delete(gone);
+        resolve(acknowledged);
+      };
+      const gone = () => settle(false);
+      const tooLate = () => this.#breakOff('the broker does not acknowledge what it is sent');
+      const timer = setTimeout(tooLate, this.#times.acknowledgedMs);
+      timer.unref();
+      this.#unacknowledged.add(gone);
+      client.publish(upTopic(this.#options.identity.boxId, kind), payload, options, (error) =>
+        settle(!error),
+      );
     });
   }
 
   async #run(): Promise<void> {
     const { signal } = this.#abort;
-    const { onState, log, backoff } = this.#options;
+    const { onState, log, backoff, random } = this.#options;
     let attempt = 0;
     while (!signal.aborted) {
       onState('connecting', null);
-      const startedAt = performance.now();
+      this.#onlineAtMs = null;
       let problem = 'the connection to the fleet was lost';
       try {
         await this.#session();
@@ -107,8 +139,9 @@ export class Link {
         problem = messageOf(error);
       }
       if (signal.aborted) break;
-      if (performance.now() - startedAt > STEADY_MS) attempt = 0;
-      const waitMs = backoffMs(backoff, attempt++);
+      const upMs = this.#onlineAtMs === null ? 0 : performance.now() - this.#onlineAtMs;
+      if (upMs > this.#times.steadyMs) attempt = 0;
+      const waitMs = backoffMs(backoff, attempt++, random);
       log.warn({ reason: problem, retryInMs: waitMs }, 'no link to the fleet');
       onState('offline', problem);
       await wait(waitMs, signal);
@@ -121,7 +154,7 @@ export class Link {
     const { signal } = this.#abort;
     const { brokerUrl, caCertificate, certificate, privateKey, boxId } = identity;
     const socket = await dialBroker(
-      { brokerUrl, caCertificate, certificate, privateKey, nowMs: nowMs(), timeoutMs: DIAL_MS },
+      { brokerUrl, caCertificate, certificate, privateKey, nowMs: nowMs(), timeoutMs: this.#times.dialMs },
       signal,
     );
     const client = new MqttClient(() => socket, {
@@ -129,7 +162,7 @@ export class Link {
       clean: true,
       keepalive: keepaliveS,
       reconnectPeriod: 0,
-      connectTimeout: DIAL_MS,
+      connectTimeout: this.#times.dialMs,
       protocolVersion: 4,
       queueQoSZero: false,
       resubscribe: false,
@@ -147,6 +180,10 @@ export class Link {
       failure = error;
       client.end(true);
     });
+    this.#breakOff = (why) => {
+      failure ??= new Error(why);
+      client.end(true);
+    };
     client.on('message', onMessage);
     const closed = new Promise<void>((resolve) => client.once('close', () => resolve()));
     const connected = new Promise<void>((resolve) => client.once('connect', () => resolve()));
@@ -160,6 +197,7 @@ export class Link {
         throw new HearthError('unavailable', "the fleet's broker refuses this box's subscription");
       }
       this.#online = true;
+      this.#onlineAtMs = performance.now();
       onState('online', null);
       onOnline();
       await closed;
@@ -167,6 +205,7 @@ export class Link {
     } finally {
       this.#online = false;
       this.#client = null;
+      for (const gone of [...this.#unacknowledged]) gone();
       client.end(true);
       socket.destroy();
     }
