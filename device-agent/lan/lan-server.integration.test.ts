@@ -133,6 +133,38 @@ test('lan: guessing is slowed, and nobody is locked out for long', async (t) => 
   assert.equal((await call('POST', '/api/login', { password: PASSWORD })).status, 200);
 });
 
+test('lan: requests held back half sent gain no free guesses', async (t) => {
+  const { call, forget, port } = await serve(t);
+  await call('POST', '/api/setup', { password: PASSWORD });
+  forget();
+  const body = JSON.stringify({ password: 'wrong' });
+  const requests = Array.from({ length: 20 }, () => {
+    const request = http.request({
+      host: '127.0.0.1',
+      port,
+      path: '/api/login',
+      method: 'POST',
+      agent: false,
+      headers: { 'content-type': 'application/json', 'content-length': body.length, 'x-hearth-csrf': '1' },
+    });
+    request.write(body.slice(0, 3));
+    return request;
+  });
+  // All of them are known to the server before the first is whole.
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const statuses: (number | undefined)[] = [];
+  for (const request of requests) {
+    request.end(body.slice(3));
+    const [response] = (await once(request, 'response')) as [http.IncomingMessage];
+    response.resume();
+    statuses.push(response.statusCode);
+  }
+  assert.deepEqual(
+    statuses,
+    statuses.map((_, n) => (n < 5 ? 401 : 429)),
+  );
+});
+
 test('lan: other names (DNS rebinding), other origins and requests without the header are refused', async (t) => {
   const { call, port } = await serve(t);
   const csrf = { 'x-hearth-csrf': '1' };

@@ -153,13 +153,15 @@ export class LanServer {
   async #login(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { password, sessions, loginLimit, log } = this.#parts;
     const address = request.socket.remoteAddress ?? '';
+    // The whole request first: between looking at the limit and counting against it nothing may wait, or many
+    // requests that are held back half sent would all be let through by one look.
+    const body = await readBody(request, boxLoginSchema);
     const waitMs = loginLimit.waitMs(address);
     if (waitMs > 0) {
       const waitS = Math.ceil(waitMs / 1000);
       response.setHeader('retry-after', waitS);
       throw new HearthError('rate_limited', `Too many wrong passwords: try again in ${waitS} s.`);
     }
-    const body = await readBody(request, boxLoginSchema);
     if (!password.isSet) throw new HearthError('conflict', 'Set a password first.');
     loginLimit.begin(address);
     if (!(await password.matches(body.password))) {
