@@ -15,6 +15,7 @@ import { Downloads } from './fetch/downloads.ts';
 import { ORIGIN_DEFAULTS, OriginClient } from './fetch/origin.ts';
 import type { FleetSettings, Identity } from './identity/identity.ts';
 import { StateDirectory } from './identity/identity.ts';
+import type { Invitation } from './identity/pairing.ts';
 import { Pairing } from './identity/pairing.ts';
 import { LanServer } from './lan/lan-server.ts';
 import { LoginLimit } from './lan/login-limit.ts';
@@ -234,10 +235,13 @@ export class Agent {
   async #pairByItself(): Promise<void> {
     const { claimCode, fleetUrl } = this.#options;
     const begun = await this.#state.readPending();
-    if (begun) return this.#pairing.keepTrying(begun.fleetUrl, begun.claimCode);
-    if (!claimCode) return;
-    if (fleetUrl) this.#pairing.keepTrying(fleetUrl, claimCode);
-    else this.#log.warn('HEARTH_CLAIM_CODE is set but HEARTH_FLEET_URL is not: the box stays unpaired');
+    const invitations: Invitation[] = begun ? [begun] : [];
+    const isBegun = begun?.fleetUrl === fleetUrl && begun?.claimCode === claimCode;
+    // What was begun may have been begun with a wrong address: what the options say now is tried as well.
+    if (claimCode && fleetUrl && !isBegun) invitations.push({ fleetUrl, claimCode });
+    if (invitations.length > 0) return this.#pairing.keepTrying(invitations);
+    if (claimCode)
+      this.#log.warn('HEARTH_CLAIM_CODE is set but HEARTH_FLEET_URL is not: the box stays unpaired');
   }
 
   async #pair(claimCode: string, given: string | null): Promise<void> {

@@ -5,6 +5,12 @@ import { HearthError, isHearthError, messageOf } from '#protocol/errors.ts';
 import { enrol } from './enrol.ts';
 import type { Identity, StateDirectory } from './identity.ts';
 
+/** A fleet, and a code it gave out. */
+export interface Invitation {
+  fleetUrl: string;
+  claimCode: string;
+}
+
 export interface PairingOptions {
   state: StateDirectory;
   stamp: () => string;
@@ -15,6 +21,9 @@ export interface PairingOptions {
 
 /** These will not go away by asking again. */
 const FINAL = ['claim_invalid', 'csr_invalid', 'insecure_fleet_url', 'bad_request'] as const;
+
+/** At least so long between two tries, ms. */
+const WAIT_MS = 500;
 
 /** Pairs the box, by the household's hand or by itself; one attempt at a time. */
 export class Pairing {
@@ -41,8 +50,11 @@ export class Pairing {
    * @throws HearthError why it failed
    */
   async pair(fleetUrl: string, claimCode: string): Promise<void> {
-    await this.#stop();
-    let failure: unknown = null;
+    // Several may be asked for at once: each ends the one before it, and none runs beside another.
+    while (this.#running) await this.#stop();
+    let failure: unknown = this.#closed
+      ? new HearthError('unavailable', 'The box is being switched off.')
+      : null;
     await this.#start(async (signal) => {
       try {
         await this.#once(fleetUrl, claimCode, signal);
@@ -55,20 +67,25 @@ export class Pairing {
     if (failure) throw failure;
   }
 
-  /** Pairs by itself, asking again until the fleet has answered. Returns at once. */
-  keepTrying(fleetUrl: string, claimCode: string): void {
+  /**
+   * Pairs by itself, with one invitation after the other, asking again until a fleet has taken one or all are
+   * refused for good. Returns at once.
+   */
+  keepTrying(invitations: readonly Invitation[]): void {
     void this.#start(async (signal) => {
-      for (let attempt = 0; !signal.aborted; attempt++) {
+      let open = [...invitations];
+      for (let attempt = 0; open.length > 0 && !signal.aborted; attempt++) {
+        const invitation = open[attempt % open.length] as Invitation;
         try {
-          await this.#once(fleetUrl, claimCode, signal);
+          await this.#once(invitation.fleetUrl, invitation.claimCode, signal);
           return;
         } catch (error) {
           if (signal.aborted) return;
           const final = FINAL.some((code) => isHearthError(error, code));
           this.#options.log.warn({ reason: messageOf(error), final }, 'the box could not be paired');
-          if (final) return;
+          if (final) open = open.filter((other) => other !== invitation);
         }
-        await wait(500 + backoffMs(this.#options.backoff, attempt), signal);
+        await wait(WAIT_MS + backoffMs(this.#options.backoff, attempt), signal);
       }
     });
   }
