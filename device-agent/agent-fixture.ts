@@ -23,8 +23,8 @@ export async function killAgents(t: TestContext): Promise<void> {
   await Promise.all((started.get(t) ?? []).map((stop) => stop('SIGKILL')));
 }
 
-/** Starts `main.ts` with free ports on loopback and waits until it is ready. */
-export async function startAgent(t: TestContext, env: Record<string, string>): Promise<AgentProcess> {
+/** Starts `main.ts` with free ports on loopback; it may end at any moment. */
+export function spawnAgent(t: TestContext, env: Record<string, string>) {
   const child = spawn(process.execPath, [MAIN], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
@@ -50,6 +50,12 @@ export async function startAgent(t: TestContext, env: Record<string, string>): P
   };
   started.set(t, [...(started.get(t) ?? []), stop]);
   t.after(() => stop('SIGKILL'));
+  return { child, stop };
+}
+
+/** Starts an agent and waits until it is ready. */
+export async function startAgent(t: TestContext, env: Record<string, string>): Promise<AgentProcess> {
+  const { child, stop } = spawnAgent(t, env);
   const log: string[] = [];
   let errors = '';
   child.stderr?.on('data', (piece) => {

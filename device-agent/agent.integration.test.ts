@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { watch } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import http from 'node:http';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
@@ -12,7 +15,7 @@ import type { AssetManifest } from '#protocol/asset.ts';
 import { encodePath } from '#protocol/content-url.ts';
 import type { AssetState } from '#protocol/messages.ts';
 import type { AgentProcess } from './agent-fixture.ts';
-import { killAgents, startAgent } from './agent-fixture.ts';
+import { killAgents, spawnAgent, startAgent } from './agent-fixture.ts';
 
 interface World {
   fleet: FleetFixture;
@@ -352,4 +355,91 @@ test('agent: without its fleet a restarted box still serves', async (t) => {
   await fleet.startBroker();
   const settings = JSON.parse(await readFile(path.join(stateDir, 'settings.json'), 'utf8'));
   assert.equal(settings.boxId, boxId);
+});
+
+test('agent: killed at each write of its enrolment, it ends paired, as one box', async (t) => {
+  const { fleet, env } = await world(t);
+  for (const name of [
+    'enrolment.json.tmp',
+    'enrolment.json',
+    'identity.json.tmp',
+    'identity.json',
+    '.hearth-disk.json.tmp',
+    '.hearth-disk.json',
+    'disk.json.tmp',
+    'settings.json.tmp',
+    'settings.json',
+  ]) {
+    const [disk, stateDir] = [await tempFolder(t, 'disk'), await tempFolder(t, 'state')];
+    const own = {
+      ...env,
+      HEARTH_STATE_DIR: stateDir,
+      HEARTH_DISK: disk,
+      HEARTH_CLAIM_CODE: fleet.newClaim(),
+    };
+    const first = spawnAgent(t, own);
+    const watchers = [disk, stateDir].map((folder) =>
+      watch(folder, (_event, file) => {
+        if (file === name) first.child.kill('SIGKILL');
+      }),
+    );
+    await once(first.child, 'exit');
+    for (const watcher of watchers) watcher.close();
+    const begun = fleet.received.length;
+    const second = await startAgent(t, own);
+    const boxId = await boxIdOf(fleet, begun);
+    await until(async () => (await readdir(stateDir)).includes('settings.json'), 'it is configured');
+    await second.stop('SIGKILL');
+    const identity = JSON.parse(await readFile(path.join(stateDir, 'identity.json'), 'utf8'));
+    assert.equal(identity.boxId, boxId, name);
+    assert.equal(JSON.parse(await readFile(path.join(disk, '.hearth-disk.json'), 'utf8')).boxId, boxId, name);
+    const boxes = new Set(fleet.received.slice(begun).map((entry) => entry.boxId));
+    assert.deepEqual([...boxes], [boxId], name);
+  }
+});
+
+test('agent: killed at random while it enrols, again and again, it ends paired', async (t) => {
+  const { fleet, env, stateDir } = await world(t);
+  for (let n = 0; n < 8; n++) {
+    const { child, stop } = spawnAgent(t, env);
+    await Promise.race([
+      new Promise((resolve) => setTimeout(resolve, 250 + Math.random() * 600)),
+      once(child, 'exit'),
+    ]);
+    assert.equal(child.exitCode, null, 'it does not stumble over what the last kill left');
+    await stop('SIGKILL');
+  }
+  await startAgent(t, env);
+  const boxId = await boxIdOf(fleet);
+  assert.equal(JSON.parse(await readFile(path.join(stateDir, 'identity.json'), 'utf8')).boxId, boxId);
+  assert.equal(new Set(fleet.received.map((entry) => entry.boxId)).size, 1);
+});
+
+test('agent: at SIGTERM a running response ends whole, and all of it is settled', async (t) => {
+  const { fleet, origin, env } = await world(t);
+  const agent = await startAgent(t, env);
+  const boxId = await boxIdOf(fleet);
+  const bytes = randomBytes(48 * MIB);
+  const asset = publishAsset(origin, '/a', bytes);
+  await fleet.command(boxId, { type: 'cache', asset, ttlMs: null });
+  await reported(fleet, asset.assetId, 'held');
+  const url = `${agent.contentUrl}/c/${fleet.mint(boxId, asset.siteId, '/')}/${asset.siteId}/a`;
+  const [response] = (await once(http.get(url, { agent: false }), 'response')) as [http.IncomingMessage];
+  response.pause();
+  const stopped = agent.stop('SIGTERM');
+  await fleet.waitFor('offline');
+  assert.equal((await get(agent, fleet, boxId, asset)).status, 302, 'a new client is sent back');
+  await until(
+    async () =>
+      get(agent, fleet, boxId, asset).then(
+        () => false,
+        () => true,
+      ),
+    'no more clients are taken',
+  );
+  const hash = createHash('sha256');
+  for await (const piece of response) hash.update(piece as Buffer);
+  assert.equal(hash.digest('hex'), asset.sha256);
+  assert.equal(await stopped, 0);
+  assert.deepEqual(fleet.totals(), { bytes: bytes.length, requests: 1 });
 });
