@@ -23,9 +23,16 @@ export async function killAgents(t: TestContext): Promise<void> {
   await Promise.all((started.get(t) ?? []).map((stop) => stop('SIGKILL')));
 }
 
-/** Starts `main.ts` with free ports on loopback; it may end at any moment. */
-export function spawnAgent(t: TestContext, env: Record<string, string>) {
-  const child = spawn(process.execPath, [MAIN], {
+/** What runs as the agent: the sources under this Node, or another build under another one. */
+export interface AgentProgram {
+  node: string;
+  script: string;
+}
+const SOURCES: AgentProgram = { node: process.execPath, script: MAIN };
+
+/** Starts the agent with free ports on loopback; it may end at any moment. */
+export function spawnAgent(t: TestContext, env: Record<string, string>, program = SOURCES) {
+  const child = spawn(program.node, [program.script], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       PATH: process.env.PATH,
@@ -54,8 +61,12 @@ export function spawnAgent(t: TestContext, env: Record<string, string>) {
 }
 
 /** Starts an agent and waits until it is ready. */
-export async function startAgent(t: TestContext, env: Record<string, string>): Promise<AgentProcess> {
-  const { child, stop } = spawnAgent(t, env);
+export async function startAgent(
+  t: TestContext,
+  env: Record<string, string>,
+  program = SOURCES,
+): Promise<AgentProcess> {
+  const { child, stop } = spawnAgent(t, env, program);
   const log: string[] = [];
   let errors = '';
   child.stderr?.on('data', (piece) => {

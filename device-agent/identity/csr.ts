@@ -1,5 +1,7 @@
 import { generateKeyPairSync, webcrypto } from 'node:crypto';
 
+type X509 = typeof import('@peculiar/x509');
+
 /**
  * A new ECDSA P-256 key and a certificate request (PKCS#10) signed by it. The certificate library is loaded here
  * and nowhere else: a box needs it once in its life, and its memory always.
@@ -12,7 +14,9 @@ export async function makeKeyAndCsr(): Promise<{ privateKey: string; csr: string
   const spki = pair.publicKey.export({ type: 'spki', format: 'der' });
   // The library's dependency injection wants this first.
   await import('reflect-metadata');
-  const x509 = await import('@peculiar/x509');
+  const module: X509 & { default?: X509 } = await import('@peculiar/x509');
+  // Node names what a CommonJS library exports; in the bundle there is only the default.
+  const x509 = module.default ?? module;
   x509.cryptoProvider.set(webcrypto as Crypto);
   const request = await x509.Pkcs10CertificateRequestGenerator.create({
     name: 'CN=hearth-box',
