@@ -3,7 +3,7 @@ import type { Downloads } from '#agent/fetch/downloads.ts';
 import type { Store } from '#agent/store/store.ts';
 import type { Clock } from '#agent/time/clock.ts';
 import { messageOf } from '#protocol/errors.ts';
-import type { PlanView, Step } from './planner.ts';
+import type { PlannedAsset, PlannedObject, PlanView, Step } from './planner.ts';
 import { nextWakeMs, plan } from './planner.ts';
 
 /** After a step failed the plan is made again this much later, ms. */
@@ -97,20 +97,30 @@ export class Executor {
     this.#store.disk.waitFor(needed);
   }
 
+  /** The view is made anew at each change: what is held and does not expire, mostly nearly all, is left out. */
   #view(): PlanView {
     const { catalog, disk, orphans } = this.#store;
-    return {
-      assets: [...catalog.assets.values()],
-      objects: Array.from(catalog.objects.values(), (object) => ({
+    const assets: PlannedAsset[] = [];
+    for (const asset of catalog.assets.values()) if (asset.expiresAtMs !== null) assets.push(asset);
+    const objects: PlannedObject[] = [];
+    for (const object of catalog.objects.values()) {
+      if (object.state === 'complete' && !object.downloading && object.assetIds.size > 0) continue;
+      let issuedAtMs = Number.POSITIVE_INFINITY;
+      for (const assetId of object.assetIds) {
+        issuedAtMs = Math.min(issuedAtMs, catalog.assets.get(assetId)?.issuedAtMs ?? 0);
+      }
+      objects.push({
         sha256: object.sha256,
         assetIds: [...object.assetIds],
         state: object.state,
         downloading: object.downloading,
         retryAtMs: object.failure?.retryAtMs ?? null,
-        issuedAtMs: Math.min(
-          ...Array.from(object.assetIds, (assetId) => catalog.assets.get(assetId)?.issuedAtMs ?? 0),
-        ),
-      })),
+        issuedAtMs,
+      });
+    }
+    return {
+      assets,
+      objects,
       orphans: [...orphans],
       // A disk that is full only for what waits may still have room for something smaller. With none at all,
       // downloads stop: they would go on into what is left to the owner.
