@@ -158,7 +158,8 @@ export class ContentServer {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { meter, log } = this.#parts;
     response.on('error', () => undefined);
-    if (!(await this.#turns.enter(request, response))) return;
+    const turn = this.#turns.enter(request, response);
+    if (turn !== true && !(await turn)) return;
     meter.responses++;
     try {
       this.#dateOf(response);

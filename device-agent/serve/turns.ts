@@ -5,6 +5,8 @@ import type { Socket } from 'node:net';
 interface Line {
   busy: boolean;
   waiting: (() => void)[];
+  /** Called when the response under way has closed. */
+  leave: () => void;
 }
 
 /**
@@ -30,11 +32,11 @@ export class Turns {
     const { socket } = request;
     let line = this.#lines.get(socket);
     if (!line) {
-      line = { busy: false, waiting: [] };
+      line = newLine();
       this.#lines.set(socket, line);
     }
     if (line.busy) return this.#queue(line, socket, response);
-    this.#begin(line, response);
+    begin(line, response);
     return true;
   }
 
@@ -49,21 +51,28 @@ export class Turns {
     this.#waiting--;
     // Node gives a response its socket when the one before it has ended, unless that was the last.
     if (response.socket === null || response.socket.destroyed) {
-      this.#leave(line);
+      line.leave();
       return false;
     }
-    this.#begin(line, response);
+    begin(line, response);
     return true;
   }
+}
 
-  #begin(line: Line, response: ServerResponse): void {
-    line.busy = true;
-    response.once('close', () => this.#leave(line));
-  }
+function newLine(): Line {
+  const line: Line = {
+    busy: false,
+    waiting: [],
+    leave: () => {
+      const next = line.waiting.shift();
+      if (next) next();
+      else line.busy = false;
+    },
+  };
+  return line;
+}
 
-  #leave(line: Line): void {
-    const next = line.waiting.shift();
-    if (next) next();
-    else line.busy = false;
-  }
+function begin(line: Line, response: ServerResponse): void {
+  line.busy = true;
+  response.once('close', line.leave);
 }
