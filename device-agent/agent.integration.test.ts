@@ -147,7 +147,7 @@ test('agent: TTL by the fleet clock, and a repeated command is answered each tim
   await startAgent(t, env);
   const boxId = await boxIdOf(fleet);
   const asset = publishAsset(origin, '/a', randomBytes(1000));
-  const payload = fleet.sign(boxId, { type: 'cache', asset, ttlMs: 1500 }, { id: 'cmd-0123456789abcdef' });
+  const payload = fleet.sign(boxId, { type: 'cache', asset, ttlMs: 600_000 }, { id: 'cmd-0123456789abcdef' });
   for (let n = 0; n < 3; n++) fleet.publish(boxId, payload);
   await until(
     () =>
@@ -163,6 +163,8 @@ test('agent: TTL by the fleet clock, and a repeated command is answered each tim
     'the same reply again',
   );
   await reported(fleet, asset.assetId, 'held');
+  // Only now: on a slow machine a short TTL would have run out before it was held.
+  await fleet.command(boxId, { type: 'cache', asset, ttlMs: 300 });
   await reported(fleet, asset.assetId, 'expired');
 });
 
