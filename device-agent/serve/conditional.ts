@@ -1,4 +1,5 @@
-import type { IncomingHttpHeaders } from 'node:http';
+import type { RequestHead } from './reply.ts';
+import { headerOf } from './reply.ts';
 
 /** What a client can compare with. */
 export interface Validators {
@@ -11,21 +12,21 @@ export interface Validators {
 export type Precondition = 'proceed' | 'not_modified' | 'failed';
 
 /** Evaluates the preconditions of a GET or HEAD in the order of RFC 9110 section 13.2.2, Range aside. */
-export function evaluatePreconditions(headers: IncomingHttpHeaders, validators: Validators): Precondition {
+export function evaluatePreconditions(headers: RequestHead['headers'], validators: Validators): Precondition {
   const modifiedMs = timeOf(validators.lastModified);
-  const ifMatch = headers['if-match'];
-  const ifUnmodifiedSince = headers['if-unmodified-since'];
+  const ifMatch = headerOf(headers, 'if-match');
+  const ifUnmodifiedSince = headerOf(headers, 'if-unmodified-since');
   if (ifMatch !== undefined) {
     if (!matches(ifMatch, validators.etag, 'strong')) return 'failed';
   } else if (ifUnmodifiedSince !== undefined) {
     const sinceMs = timeOf(ifUnmodifiedSince);
     if (sinceMs !== null && modifiedMs !== null && modifiedMs > sinceMs) return 'failed';
   }
-  const ifNoneMatch = headers['if-none-match'];
+  const ifNoneMatch = headerOf(headers, 'if-none-match');
   if (ifNoneMatch !== undefined) {
     return matches(ifNoneMatch, validators.etag, 'weak') ? 'not_modified' : 'proceed';
   }
-  const sinceMs = timeOf(headers['if-modified-since'] ?? null);
+  const sinceMs = timeOf(headerOf(headers, 'if-modified-since') ?? null);
   if (sinceMs !== null && modifiedMs !== null && modifiedMs <= sinceMs) return 'not_modified';
   return 'proceed';
 }

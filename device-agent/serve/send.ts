@@ -44,7 +44,8 @@ function readInto(fd: number, buffer: Buffer, length: number, position: number):
 /**
  * Sends a slice of a file, one piece under way at a time: the next is read when the kernel has taken the last,
  * so a slow client holds one buffer. A read that fails or comes up short, or damage found meanwhile, cuts the
- * connection: a response is never padded, and no byte goes out that is known to be doubtful.
+ * connection: a response is never padded, and no byte goes out that is known to be doubtful. To end the response
+ * when all is sent is the caller's.
  * @param onBytes told of each piece the kernel took
  * @param buffers where pieces come from; `responses` says how many share them
  */
@@ -82,6 +83,5 @@ export async function sendSlice(
     at += bytesRead;
     onBytes(bytesRead);
   }
-  response.end();
   return { end: 'sent', error: null };
 }

@@ -1,0 +1,173 @@
+import type { AssetEntry } from '#agent/store/catalog.ts';
+import type { Store } from '#agent/store/store.ts';
+import type { Clock } from '#agent/time/clock.ts';
+import { isHearthError } from '#protocol/errors.ts';
+import { handBackReply, healthReply, METHODS, preflightReply, textReply, withoutBody } from './answers.ts';
+import { AssetHeaders } from './asset-headers.ts';
+import { evaluatePreconditions, ifRangeHolds } from './conditional.ts';
+import { parseRange } from './range.ts';
+import type { ObjectBody, Part, Reply, RequestHead } from './reply.ts';
+import { headerOf, NO_BYTES } from './reply.ts';
+import type { ContentTarget } from './request-target.ts';
+import { originForm, parseTarget } from './request-target.ts';
+import type { OpenEntitlement, TokenGate } from './token-gate.ts';
+
+export interface DeciderParts {
+  store: Store;
+  tokens: TokenGate;
+  clock: Clock;
+  /** Who we are; null before pairing. */
+  boxId: () => string | null;
+  /** Where clients are sent whom we cannot serve; null before the fleet has told. */
+  routerUrl: () => string | null;
+  /** False while new requests are to go back to the router. */
+  accepting: () => boolean;
+}
+
+/** A clock that is further from the fleet's than this is not believed in a Date header, ms. */
+const CLOCK_ERROR_MS = 2_000;
+
+/**
+ * Decides what a request is answered. It reads and writes nothing: what lies on the disk it knows from the
+ * catalog, and an object's bytes are for the transport to fetch.
+ */
+export class Decider {
+  readonly #parts: DeciderParts;
+  readonly #heads = new AssetHeaders();
+  #dateSecond = -1;
+  #date = '';
+
+  constructor(parts: DeciderParts) {
+    this.#parts = parts;
+  }
+
+  decide(request: RequestHead): Reply {
+    const { method } = request;
+    const reply = this.#route(request);
+    // A body on a request that is answered without being read would be taken for the next request.
+    if (request.headers['content-length'] || request.headers['transfer-encoding']) reply.close = true;
+    return method === 'HEAD' && reply.body ? withoutBody(reply) : reply;
+  }
+
+  /** False when the object was taken out of service, or the token used up by others, since it was decided. */
+  stillStands(body: ObjectBody): boolean {
+    const { entitlement, source } = body;
+    if (entitlement.takenBytes >= entitlement.maxBytes) return false;
+    return this.#parts.store.catalog.objects.get(source.sha256)?.state === 'complete';
+  }
+
+  /**
+   * The Date header's value. A wrong Date makes caches keep content too long or not at all: without a clock there
+   * is to be none (RFC 9110 section 6.6.1); with a wrong one the fleet's time stands in.
+   */
+  date(): string | null {
+    const { clock } = this.#parts;
+    const fleetMs = clock.fleetNow();
+    if (fleetMs === null) return null;
+    const localMs = clock.local();
+    const nowMs = Math.abs(fleetMs - localMs) < CLOCK_ERROR_MS ? localMs : fleetMs;
+    const second = Math.floor(nowMs / 1000);
+    if (second !== this.#dateSecond) {
+      this.#dateSecond = second;
+      this.#date = new Date(second * 1000).toUTCString();
+    }
+    return this.#date;
+  }
+
+  #route(request: RequestHead): Reply {
+    const { method } = request;
+    const url = originForm(request.target);
+    if (method !== 'GET' && method !== 'HEAD' && method !== 'OPTIONS') {
+      return textReply(405, 'This port only serves content.', ['Allow', METHODS]);
+    }
+    if (method === 'OPTIONS') return preflightReply();
+    if (url.startsWith('/_hearth/health')) return healthReply(url, this.#parts.boxId());
+    const target = parseTarget(url);
+    if (target === null) return textReply(404, 'Nothing is here.');
+    if ('fault' in target) return textReply(400, `Bad address: ${target.fault}.`);
+    let entitlement: OpenEntitlement;
+    try {
+      const now = this.#parts.clock.fleetNow();
+      entitlement = this.#parts.tokens.open(target.token, target.siteId, target.path, now);
+    } catch (error) {
+      if (!isHearthError(error)) throw error;
+      if (error.code === 'token_expired' || error.code === 'unavailable') return this.#handBack(target);
+      return textReply(403, `Refused: ${error.message}.`);
+    }
+    const asset = this.#servable(target, entitlement);
+    return asset ? this.#serve(request, target, entitlement, asset) : this.#handBack(target);
+  }
+
+  /** The asset, if this box can and may serve it now. */
+  #servable(target: ContentTarget, entitlement: OpenEntitlement): AssetEntry | null {
+    const { store, clock, accepting } = this.#parts;
+    if (!accepting() || !store.disk.readable) return null;
+    if (entitlement.takenBytes >= entitlement.maxBytes) return null;
+    const asset = store.catalog.find(target.siteId, target.path);
+    if (asset?.object.state !== 'complete') return null;
+    const now = clock.fleetNow();
+    if (asset.expiresAtMs !== null && now !== null && asset.expiresAtMs <= now) return null;
+    return asset;
+  }
+
+  #serve(
+    request: RequestHead,
+    target: ContentTarget,
+    entitlement: OpenEntitlement,
+    asset: AssetEntry,
+  ): Reply {
+    const { headers } = request;
+    const { sizeBytes } = asset.object;
+    const head = this.#heads.of(asset);
+    const precondition = evaluatePreconditions(headers, head);
+    if (precondition === 'not_modified') {
+      return { status: 304, fixed: head.always, own: [], body: null, close: false };
+    }
+    if (precondition === 'failed') return textReply(412, 'The content is not what was expected.');
+    const range = request.method === 'GET' ? headerOf(headers, 'range') : undefined;
+    const mayRange = range !== undefined && ifRangeHolds(headerOf(headers, 'if-range'), head);
+    const asked = parseRange(mayRange ? range : undefined, sizeBytes);
+    if (asked.kind === 'unsatisfiable') {
+      return textReply(416, 'The content has no such range.', ['Content-Range', `bytes */${sizeBytes}`]);
+    }
+    if (asked.kind === 'whole') {
+      const parts = sizeBytes === 0 ? [] : [{ before: NO_BYTES, start: 0, end: sizeBytes }];
+      const body = this.#bodyOf(target, entitlement, asset, parts, sizeBytes);
+      return { status: 200, fixed: head.whole, own: [], body, close: false };
+    }
+    const { start, end } = asked;
+    const own = [
+      'Content-Length',
+      String(end - start),
+      'Content-Range',
+      `bytes ${start}-${end - 1}/${sizeBytes}`,
+    ];
+    const parts = [{ before: NO_BYTES, start, end }];
+    const body = this.#bodyOf(target, entitlement, asset, parts, end - start);
+    return { status: 206, fixed: head.part, own, body, close: false };
+  }
+
+  #bodyOf(
+    target: ContentTarget,
+    entitlement: OpenEntitlement,
+    asset: AssetEntry,
+    parts: readonly Part[],
+    lengthBytes: number,
+  ): ObjectBody {
+    const { sha256, sizeBytes } = asset.object;
+    return {
+      kind: 'object',
+      entitlement,
+      assetId: asset.assetId,
+      source: { key: sha256, sha256, sizeBytes },
+      parts,
+      closing: NO_BYTES,
+      lengthBytes,
+      instead: () => this.#handBack(target),
+    };
+  }
+
+  #handBack(target: ContentTarget): Reply {
+    return handBackReply(target, this.#parts.boxId(), this.#parts.routerUrl());
+  }
+}
