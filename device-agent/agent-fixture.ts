@@ -44,6 +44,9 @@ export function spawnAgent(t: TestContext, env: Record<string, string>, program 
       HEARTH_DELIVERY_FLUSH_MS: '100',
       HEARTH_RETRY_MS: '200',
       HEARTH_CHECK_BYTES_PER_SECOND: '1000000000',
+      HEARTH_UP_BYTES_PER_SECOND: '0',
+      HEARTH_DOWN_BYTES_PER_SECOND: '0',
+      HEARTH_MONTHLY_BYTES: '0',
       ...env,
     },
   });

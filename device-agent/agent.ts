@@ -31,6 +31,7 @@ import { Executor } from './plan/executor.ts';
 import { CONTENT_LIMITS, ContentServer } from './serve/content-server.ts';
 import { ServingMeter } from './serve/meter.ts';
 import { TokenGate } from './serve/token-gate.ts';
+import { Household } from './settings/household.ts';
 import { contentOf, statusOf } from './status.ts';
 import { Disk } from './store/disk.ts';
 import { IntegrityCheck } from './store/integrity.ts';
@@ -38,6 +39,7 @@ import { diskMemoryIn } from './store/marker.ts';
 import { Store } from './store/store.ts';
 import { StoreNews } from './store-news.ts';
 import { Clock } from './time/clock.ts';
+import { Uplink } from './uplink/uplink.ts';
 
 const DOWNLOADS_AT_ONCE = 2;
 const MOST_BATCHES = 1_000;
@@ -52,6 +54,8 @@ export class Agent {
   readonly #clock = new Clock();
   readonly #bootId = randomUUID();
   readonly #state: StateDirectory;
+  readonly household: Household;
+  readonly #uplink: Uplink;
   readonly #activity = new ActivityLog(() => this.#clock.stamp());
   readonly #meter = new ServingMeter(this.#clock);
   readonly #tokens = new TokenGate();
@@ -79,16 +83,25 @@ export class Agent {
   static async start(options: Options, log: Logger): Promise<Agent> {
     const state = new StateDirectory(options.stateDir);
     await state.open();
-    const agent = new Agent(options, state, log, await state.readIdentity());
+    const household = await Household.open(options.stateDir, options.household);
+    const agent = new Agent(options, state, household, log, await state.readIdentity());
     await agent.#start();
     return agent;
   }
 
-  private constructor(options: Options, state: StateDirectory, log: Logger, identity: Identity | null) {
+  private constructor(
+    options: Options,
+    state: StateDirectory,
+    household: Household,
+    log: Logger,
+    identity: Identity | null,
+  ) {
     const clock = this.#clock;
     const stamp = () => clock.stamp();
     this.#options = options;
     this.#state = state;
+    this.household = household;
+    this.#uplink = new Uplink({ household });
     this.#log = log;
     this.#identity = identity;
     this.#link = this.#linkOf(identity ? 'connecting' : 'unpaired', null);
@@ -229,6 +242,7 @@ export class Agent {
     await this.#store.close();
     await this.#disk.close();
     this.#origin.close();
+    this.#uplink.close();
     await this.#lan.close();
   }
 

@@ -2,6 +2,8 @@ import { isIP } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import * as z from 'zod';
+import type { HouseholdSettings } from '#protocol/household.ts';
+import { DEFAULT_HOUSEHOLD } from '#protocol/household.ts';
 import { claimCodeSchema } from '#protocol/ids.ts';
 
 const port = (fallback: number) =>
@@ -16,6 +18,12 @@ const folder = z
   .string()
   .min(1)
   .transform((name) => path.resolve(name));
+
+const uplinkCap = z.coerce
+  .number('must be a number')
+  .int()
+  .refine((rate) => rate === 0 || rate >= 8 * 1024, 'must be 0 (no bound) or at least 8192 bytes a second')
+  .optional();
 
 /** Beside the bundle (dist/agent), or where the sources' build puts it. */
 function defaultWebui(): string {
@@ -65,6 +73,11 @@ const environmentSchema = z.object({
   HEARTH_DRAIN_MS: ms(0, 600_000, 10_000),
   /** Upper bound of the integrity self-check's reading, bytes per second. */
   HEARTH_CHECK_BYTES_PER_SECOND: z.coerce.number('must be a number').int().min(65_536).default(20_000_000),
+  /** What may be sent and fetched until the household says otherwise; 0: no bound. Unset: cautious defaults. */
+  HEARTH_UP_BYTES_PER_SECOND: uplinkCap,
+  HEARTH_DOWN_BYTES_PER_SECOND: uplinkCap,
+  /** In a calendar month, both ways together; 0: no bound. */
+  HEARTH_MONTHLY_BYTES: z.coerce.number('must be a number').int().min(0).optional(),
 });
 
 export interface Options {
@@ -87,6 +100,8 @@ export interface Options {
   maxConnections: number;
   drainMs: number;
   checkBytesPerSecond: number;
+  /** What holds until the household decides. */
+  household: HouseholdSettings;
 }
 
 /**
@@ -128,6 +143,22 @@ export function readOptions(environment: NodeJS.ProcessEnv): { options: Options 
       maxConnections: env.HEARTH_MAX_CONNECTIONS,
       drainMs: env.HEARTH_DRAIN_MS,
       checkBytesPerSecond: env.HEARTH_CHECK_BYTES_PER_SECOND,
+      household: householdOf(env),
+    },
+  };
+}
+
+function householdOf(env: z.infer<typeof environmentSchema>): HouseholdSettings {
+  const { uplink } = DEFAULT_HOUSEHOLD;
+  const or = (given: number | undefined, fallback: number | null) =>
+    given === 0 ? null : (given ?? fallback);
+  return {
+    ...DEFAULT_HOUSEHOLD,
+    uplink: {
+      ...uplink,
+      upBytesPerSecond: or(env.HEARTH_UP_BYTES_PER_SECOND, uplink.upBytesPerSecond),
+      downBytesPerSecond: or(env.HEARTH_DOWN_BYTES_PER_SECOND, uplink.downBytesPerSecond),
+      monthlyBytes: or(env.HEARTH_MONTHLY_BYTES, uplink.monthlyBytes),
     },
   };
 }

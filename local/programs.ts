@@ -74,6 +74,10 @@ export function startAgent(options: AgentOptions): Promise<Program> {
       HEARTH_LAN_PORT: String(options.lanPort),
       HEARTH_CONTENT_PORT: String(options.contentPort),
       HEARTH_FLEET_URL: options.fleetUrl,
+      // No household's line is at stake here.
+      HEARTH_UP_BYTES_PER_SECOND: '0',
+      HEARTH_DOWN_BYTES_PER_SECOND: '0',
+      HEARTH_MONTHLY_BYTES: '0',
       ...(options.claimCode === undefined ? {} : { HEARTH_CLAIM_CODE: options.claimCode }),
       ...options.env,
     },
