@@ -16,27 +16,30 @@ const log = pino({
   timestamp: pino.stdTimeFunctions.isoTime,
 });
 
-const agent = await Agent.start(options, log).catch((error) => {
+Agent.start(options, log).then(untilStopped, (error) => {
   log.fatal({ reason: messageOf(error) }, 'the agent cannot start');
   process.exit(1);
 });
-let stopping = false;
-for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  process.on(signal, () => {
-    if (stopping) return;
-    stopping = true;
-    log.info({ signal }, 'stopping: running responses may end first');
-    agent.close().then(
-      () => {
-        log.info('stopped');
-        process.exit(0);
-      },
-      (error) => {
-        log.error({ reason: messageOf(error) }, 'stopped with trouble');
-        process.exit(1);
-      },
-    );
-  });
+
+function untilStopped(agent: Agent): void {
+  let stopping = false;
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (stopping) return;
+      stopping = true;
+      log.info({ signal }, 'stopping: running responses may end first');
+      agent.close().then(
+        () => {
+          log.info('stopped');
+          process.exit(0);
+        },
+        (error) => {
+          log.error({ reason: messageOf(error) }, 'stopped with trouble');
+          process.exit(1);
+        },
+      );
+    });
+  }
+  // Whoever started this waits for the line, whatever level it chose; from here on it can be told to stop.
+  log.child({}, { level: 'info' }).info(agent.urls, 'ready');
 }
-// Whoever started this waits for the line, whatever level it chose; from here on it can be told to stop.
-log.child({}, { level: 'info' }).info(agent.urls, 'ready');
