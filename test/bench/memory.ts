@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { build } from 'esbuild';
-import { ROOT } from '#local/program.ts';
+import { AGENT_ENVIRONMENT, buildAgent } from '#agent/build.ts';
 import type { Bench } from './bench.ts';
 import { MIB, pathOf, signedPaths, startServingBox } from './bench.ts';
 import { measure, rssBytes } from './measure.ts';
@@ -17,15 +16,15 @@ export const memory: Bench = async ({ measureMs, emit, progress }) => {
     const agent = box.system.box(0);
     const report = (name: string, bytes: number) =>
       emit({ bench: 'memory', case: name, value: bytes / 1e6, unit: 'MB RSS', peer: null, ratio: null });
-    const bundle = join(box.system.directory, 'agent.mjs');
-    await bundleAgent(bundle);
-    for (const [name, script] of [
-      ['idle, sources', undefined],
-      ['idle', bundle],
+    const bundle = await buildAgent(join(box.system.directory, 'agent'));
+    for (const [name, script, environment] of [
+      ['idle, sources', undefined, {}],
+      ['idle, bundle without its environment', bundle, {}],
+      ['idle', bundle, AGENT_ENVIRONMENT],
     ] as const) {
       progress(`memory: ${name}`);
       await agent.stop();
-      await agent.start(script);
+      await agent.start(script, environment);
       await box.system.untilRoutable(agent);
       // The self-check at start and the collector's first rounds are over by then.
       await sleep(Math.max(10_000, measureMs));
@@ -58,21 +57,3 @@ export const memory: Bench = async ({ measureMs, emit, progress }) => {
     await box.close();
   }
 };
-
-/** One file with all the agent needs, as it is shipped. */
-async function bundleAgent(outfile: string): Promise<void> {
-  await build({
-    entryPoints: [join(ROOT, 'device-agent/main.ts')],
-    outfile,
-    bundle: true,
-    minify: true,
-    platform: 'node',
-    target: 'node20.11',
-    format: 'esm',
-    // Its dependencies in CommonJS ask for Node's modules by require.
-    banner: {
-      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
-    },
-    logLevel: 'error',
-  });
-}

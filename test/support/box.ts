@@ -43,8 +43,11 @@ export class TestBox {
     return this.running().pid;
   }
 
-  /** @param script another build of the agent than the sources */
-  async start(script?: string): Promise<void> {
+  /**
+   * @param script another build of the agent than the sources
+   * @param more environment for this start only
+   */
+  async start(script?: string, more: Record<string, string> = {}): Promise<void> {
     const { label, lanPort, contentPort, fleetUrl, claimCode, env } = this.options;
     this.program = await startAgent({
       name: label,
@@ -62,6 +65,7 @@ export class TestBox {
         HEARTH_DISK_PROBE_MS: '200',
         HEARTH_DRAIN_MS: '1000',
         ...env,
+        ...more,
       },
     });
   }
