@@ -60,11 +60,12 @@ export const ordinary: Handler = (request, response, bytes) => {
   if (asked.kind === 'unsatisfiable') {
     response.writeHead(416, { 'content-range': `bytes */${bytes.length}` }).end();
   } else if (asked.kind === 'part') {
+    const [{ start, end }] = asked.spans;
     response.writeHead(206, {
-      'content-range': `bytes ${asked.start}-${asked.end - 1}/${bytes.length}`,
-      'content-length': asked.end - asked.start,
+      'content-range': `bytes ${start}-${end - 1}/${bytes.length}`,
+      'content-length': end - start,
     });
-    response.end(bytes.subarray(asked.start, asked.end));
+    response.end(bytes.subarray(start, end));
   } else {
     response.writeHead(200, { 'content-length': bytes.length }).end(bytes);
   }

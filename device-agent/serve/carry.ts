@@ -75,7 +75,9 @@ export class Carrier {
         if (await endAndWait(response, bytes)) delivery.add(bytes.length);
         return;
       }
-      if (await this.#sendParts(response, body, opened, delivery)) response.end(body.closing);
+      if (!(await this.#sendParts(response, body, opened, delivery))) return;
+      if (body.closing.length === 0) response.end();
+      else if (await endAndWait(response, body.closing)) delivery.add(body.closing.length);
     } finally {
       delivery.end();
     }

@@ -5,6 +5,8 @@ import { isHearthError } from '#protocol/errors.ts';
 import { handBackReply, healthReply, METHODS, preflightReply, textReply, withoutBody } from './answers.ts';
 import { AssetHeaders } from './asset-headers.ts';
 import { evaluatePreconditions, ifRangeHolds } from './conditional.ts';
+import { multipartOf } from './multipart.ts';
+import type { Span } from './range.ts';
 import { parseRange } from './range.ts';
 import type { ObjectBody, Part, Reply, RequestHead } from './reply.ts';
 import { headerOf, NO_BYTES } from './reply.ts';
@@ -135,16 +137,34 @@ export class Decider {
       const body = this.#bodyOf(target, entitlement, asset, parts, sizeBytes);
       return { status: 200, fixed: head.whole, own: [], body, close: false };
     }
-    const { start, end } = asked;
-    const own = [
-      'Content-Length',
-      String(end - start),
-      'Content-Range',
-      `bytes ${start}-${end - 1}/${sizeBytes}`,
-    ];
-    const parts = [{ before: NO_BYTES, start, end }];
-    const body = this.#bodyOf(target, entitlement, asset, parts, end - start);
-    return { status: 206, fixed: head.part, own, body, close: false };
+    return this.#partly(target, entitlement, asset, asked.spans);
+  }
+
+  /** 206: one span plainly, several with lines between them (RFC 9110 section 15.3.7). */
+  #partly(
+    target: ContentTarget,
+    entitlement: OpenEntitlement,
+    asset: AssetEntry,
+    spans: readonly [Span, ...Span[]],
+  ): Reply {
+    const { sizeBytes } = asset.object;
+    const head = this.#heads.of(asset);
+    if (spans.length === 1) {
+      const [{ start, end }] = spans;
+      const own = [
+        'Content-Length',
+        String(end - start),
+        'Content-Range',
+        `bytes ${start}-${end - 1}/${sizeBytes}`,
+      ];
+      const parts = [{ before: NO_BYTES, start, end }];
+      const body = this.#bodyOf(target, entitlement, asset, parts, end - start);
+      return { status: 206, fixed: head.part, own, body, close: false };
+    }
+    const made = multipartOf(spans, asset.headers.contentType, sizeBytes);
+    const own = ['Content-Type', made.contentType, 'Content-Length', String(made.lengthBytes)];
+    const body = this.#bodyOf(target, entitlement, asset, made.parts, made.lengthBytes);
+    return { status: 206, fixed: head.always, own, body: { ...body, closing: made.closing }, close: false };
   }
 
   #bodyOf(
