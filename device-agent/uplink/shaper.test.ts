@@ -16,15 +16,16 @@ interface Grant {
 function crowd(
   shaper: Shaper,
   timers: FakeTimers,
-  connections: { flow: string; sliceBytes: number; gapMs: number }[],
+  connections: { flow: string; sliceBytes: number; gapMs: number; pauseMs?: number }[],
 ): Grant[] {
   const grants: Grant[] = [];
-  for (const { flow, sliceBytes, gapMs } of connections) {
+  for (const { flow, sliceBytes, gapMs, pauseMs } of connections) {
+    let slices = 0;
     const ask = () => {
       const granted = (bytes: number) => {
         if (bytes === 0) return;
         grants.push({ atMs: timers.now(), flow, bytes });
-        timers.after(gapMs, ask);
+        timers.after(pauseMs && ++slices % 20 === 0 ? pauseMs : gapMs, ask);
       };
       const now = shaper.ask(flow, sliceBytes, granted);
       if (typeof now === 'number') granted(now);
@@ -99,12 +100,24 @@ test('a client with fifty connections gets no more than one with a single one', 
     const shaper = new Shaper(timers);
     shaper.setRate(rate);
     const many = Array.from({ length: 50 }, () => ({ flow: 'many', sliceBytes: 64 * 1024, gapMs: 1 }));
-    const grants = crowd(shaper, timers, [...many, { flow: 'one', sliceBytes: 64 * 1024, gapMs: 3 }]);
+    const grants = crowd(shaper, timers, [...many, { flow: 'one', sliceBytes: 64 * 1024, gapMs: 8 }]);
     timers.run(30_000);
     const one = bytesOf(grants, 'one', 10_000);
     const others = bytesOf(grants, 'many', 10_000);
     assert.ok(Math.abs(one - others) < (one + others) * 0.05, `${rate}: ${one} beside ${others}`);
   }
+});
+
+test('a client that is away for a moment finds its missed share again', () => {
+  const timers = new FakeTimers();
+  const shaper = new Shaper(timers);
+  shaper.setRate(1_250_000);
+  const many = Array.from({ length: 50 }, () => ({ flow: 'many', sliceBytes: 4_000, gapMs: 1 }));
+  const one = { flow: 'one', sliceBytes: 16_000, gapMs: 1, pauseMs: 200 };
+  const grants = crowd(shaper, timers, [...many, one]);
+  timers.run(30_000);
+  const [got, others] = [bytesOf(grants, 'one'), bytesOf(grants, 'many')];
+  assert.ok(Math.abs(got - others) < (got + others) * 0.05, `${got} beside ${others}`);
 });
 
 test('of a thousand clients each has its turn within seconds, and equal parts', () => {

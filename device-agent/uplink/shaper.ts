@@ -85,8 +85,6 @@ export class Shaper {
     if (bytesPerSecond === this.bytesPerSecond) return;
     this.#fill();
     const burst = bytesPerSecond === null ? 0 : Math.max(1, (bytesPerSecond * BURST_MS) / 1000);
-    // What is left of a larger burst would break the smaller cap; without a cap nothing was counted.
-    this.#tokens = this.#rate === null ? 0 : Math.min(this.#tokens, burst);
     this.#rate = bytesPerSecond === null ? null : bytesPerSecond / 1000;
     this.#burst = burst;
     this.#flows.catchUpBytes = burst;
