@@ -28,13 +28,22 @@ const UNREACHED: Record<string, string> = {
   'iconv-lite': 'module.exports = {};',
 };
 
+/** What a box asks of systeminformation is in the other files. */
+const UNASKED =
+  /^\.\/(audio|battery|bluetooth|docker|graphics|internet|printer|processes|usb|users|virtualbox|wifi)$/;
+
 const leaveOut: Plugin = {
   name: 'leave-out',
   setup(pluginBuild) {
     const names = new RegExp(`^(${Object.keys(UNREACHED).join('|')})$`);
     pluginBuild.onResolve({ filter: names }, ({ path: name }) => ({ path: name, namespace: 'unreached' }));
+    pluginBuild.onResolve({ filter: UNASKED }, ({ path: name, importer }) =>
+      /[\\/]systeminformation[\\/]lib[\\/]index\.js$/.test(importer)
+        ? { path: name, namespace: 'unreached' }
+        : null,
+    );
     pluginBuild.onLoad({ filter: /.*/, namespace: 'unreached' }, ({ path: name }) => ({
-      contents: UNREACHED[name] ?? '',
+      contents: UNREACHED[name] ?? 'module.exports = {};',
       loader: 'js',
     }));
   },

@@ -1,5 +1,6 @@
 import type { IClientPublishOptions } from 'mqtt';
 import { MqttClient } from 'mqtt';
+import { writeToStream } from 'mqtt-packet';
 import type { Logger } from 'pino';
 import type { Identity } from '#agent/identity/identity.ts';
 import type { Backoff } from '#agent/time/backoff.ts';
@@ -43,6 +44,9 @@ export interface LinkTimes {
 export const LINK_BACKOFF: Backoff = { baseMs: 1_000, capMs: 60_000 };
 /** A fleet acknowledges what is durable, and may have to wait for its database: that is no reason to leave it. */
 export const LINK_TIMES: LinkTimes = { dialMs: 20_000, steadyMs: 10_000, acknowledgedMs: 180_000 };
+/** The codec would keep a buffer for each 16-bit number, 6 MB in all, to save making one for each packet. */
+writeToStream.cacheNumbers = false;
+
 /** Messages not yet acknowledged; with more the session is ended, and the next one's index says it all. */
 const MOST_UNACKNOWLEDGED = 2_000;
 
