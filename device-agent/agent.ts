@@ -39,6 +39,7 @@ import { diskMemoryIn } from './store/marker.ts';
 import { Store } from './store/store.ts';
 import { StoreNews } from './store-news.ts';
 import { Clock } from './time/clock.ts';
+import { UsageKeeper } from './uplink/keeper.ts';
 import { Uplink } from './uplink/uplink.ts';
 
 const DOWNLOADS_AT_ONCE = 2;
@@ -56,6 +57,7 @@ export class Agent {
   readonly #state: StateDirectory;
   readonly household: Household;
   readonly #uplink: Uplink;
+  readonly #usage: UsageKeeper;
   readonly #activity = new ActivityLog(() => this.#clock.stamp());
   readonly #meter = new ServingMeter(this.#clock);
   readonly #tokens = new TokenGate();
@@ -101,8 +103,8 @@ export class Agent {
     this.#options = options;
     this.#state = state;
     this.household = household;
-    this.#uplink = new Uplink({ household });
     this.#log = log;
+    this.#uplink = new Uplink({ household, clock, log, onTrouble: (error) => this.#disk.failed(error) });
     this.#identity = identity;
     this.#link = this.#linkOf(identity ? 'connecting' : 'unpaired', null);
     this.#disk = new Disk({
@@ -114,6 +116,7 @@ export class Agent {
       stamp,
       log,
     });
+    this.#usage = new UsageKeeper(this.#disk, this.#uplink, log);
     this.#store = new Store(this.#disk, log);
     this.#downloads = new Downloads({
       store: this.#store,
@@ -217,6 +220,7 @@ export class Agent {
     }
     await this.#disk.start();
     await this.#watch.settled();
+    await this.#usage.settled();
     const listening = await this.#content.listen(contentPort, bind);
     this.#contentUrl = contentUrl ?? urlOf(bind, listening);
     const lanUrl = urlOf(bind, await this.#lan.listen(lanPort, bind));
@@ -240,9 +244,10 @@ export class Agent {
     await this.#session?.close();
     await this.#account.close();
     await this.#store.close();
+    await this.#usage.close();
+    await this.#uplink.close();
     await this.#disk.close();
     this.#origin.close();
-    this.#uplink.close();
     await this.#lan.close();
   }
 

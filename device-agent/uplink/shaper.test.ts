@@ -235,7 +235,11 @@ test('waiters are bounded', () => {
 test('a budget stands above the rate: it may hold everything back, bound a grant, and end it all', () => {
   const timers = new FakeTimers();
   let answer = LATER;
-  const shaper = new Shaper(timers, { take: (bytes) => Math.min(answer, bytes), giveBack: () => undefined });
+  const shaper = new Shaper(timers, {
+    take: (bytes) => Math.min(answer, bytes),
+    force: () => undefined,
+    giveBack: () => undefined,
+  });
   const got: number[] = [];
   const cancel = shaper.ask('a', 1_000, (bytes) => got.push(bytes));
   assert.ok(typeof cancel === 'function');

@@ -24,11 +24,13 @@ export const LATER = -1;
 export interface Budget {
   /** How many of these bytes may go now, counted as gone; 0: none, and none later; LATER: ask again. */
   take(bytes: number): number;
+  /** Counts bytes that had to go without asking. */
+  force(bytes: number): void;
   /** Bytes that were taken and have not gone. */
   giveBack(bytes: number): void;
 }
 
-const NO_BUDGET: Budget = { take: (bytes) => bytes, giveBack: () => undefined };
+const NO_BUDGET: Budget = { take: (bytes) => bytes, force: () => undefined, giveBack: () => undefined };
 
 /** What may go at once after a pause, as time at full rate: 2.5 % of the ten seconds the cap is judged by, ms. */
 const BURST_MS = 250;
@@ -136,7 +138,7 @@ export class Shaper {
   /** Counts bytes that have to go without asking (the head of an answer): what follows waits for them. */
   spend(bytes: number): void {
     this.#taken += bytes;
-    this.#budget.take(bytes);
+    this.#budget.force(bytes);
     if (this.#rate === null) return;
     this.#fill();
     this.#tokens = Math.max(this.#tokens - bytes, -this.#rate * MOST_DEBT_MS);
