@@ -17,20 +17,20 @@ import type { FleetSettings, Identity } from './identity/identity.ts';
 import { StateDirectory } from './identity/identity.ts';
 import type { Invitation } from './identity/pairing.ts';
 import { Pairing } from './identity/pairing.ts';
-import { LanServer } from './lan/lan-server.ts';
-import { LoginLimit } from './lan/login-limit.ts';
+import { makeDashboard, pausedForMs } from './lan/dashboard.ts';
+import type { LanServer } from './lan/lan-server.ts';
 import { Password } from './lan/password.ts';
-import { Sessions } from './lan/sessions.ts';
-import { StaticFiles } from './lan/static-files.ts';
 import { FleetSession } from './link/fleet-session.ts';
 import { IntegrityNews } from './link/integrity-news.ts';
 import { LINK_BACKOFF } from './link/link.ts';
+import type { LogRing } from './logs/log-ring.ts';
 import type { Options } from './options.ts';
 import { urlOf } from './options.ts';
 import { Executor } from './plan/executor.ts';
 import { CONTENT_LIMITS, ContentServer } from './serve/content-server.ts';
 import { ServingMeter } from './serve/meter.ts';
 import { TokenGate } from './serve/token-gate.ts';
+import { Validity } from './serve/validity.ts';
 import { Household } from './settings/household.ts';
 import { contentOf, statusOf } from './status.ts';
 import { Disk } from './store/disk.ts';
@@ -61,6 +61,7 @@ export class Agent {
   readonly #activity = new ActivityLog(() => this.#clock.stamp());
   readonly #meter = new ServingMeter(this.#clock);
   readonly #tokens = new TokenGate();
+  readonly #validity = new Validity(this.#clock);
   readonly #disk: Disk;
   readonly #store: Store;
   readonly #origin = new OriginClient(ORIGIN_DEFAULTS);
@@ -82,11 +83,11 @@ export class Agent {
   #contentUrl = '';
 
   /** Reads the state directory, looks at the disk, listens. @throws HearthError when the state is damaged */
-  static async start(options: Options, log: Logger): Promise<Agent> {
+  static async start(options: Options, log: Logger, logs: LogRing | null = null): Promise<Agent> {
     const state = new StateDirectory(options.stateDir);
     await state.open();
     const household = await Household.open(options.stateDir, options.household);
-    const agent = new Agent(options, state, household, log, await state.readIdentity());
+    const agent = new Agent(options, state, household, log, logs, await state.readIdentity());
     await agent.#start();
     return agent;
   }
@@ -96,6 +97,7 @@ export class Agent {
     state: StateDirectory,
     household: Household,
     log: Logger,
+    logs: LogRing | null,
     identity: Identity | null,
   ) {
     const clock = this.#clock;
@@ -160,6 +162,8 @@ export class Agent {
       limits: { ...CONTENT_LIMITS, maxConnections: options.maxConnections },
       boxId: () => this.#identity?.boxId ?? null,
       routerUrl: () => this.#settings?.routerUrl ?? null,
+      accepting: () => this.#uplink.accepting,
+      ageSeconds: (issuedAtMs) => this.#validity.ageSeconds(issuedAtMs),
       onDelivered: ({ token, siteId, prefix }, assetId, bytes, requests) =>
         this.#account.record({ token, siteId, prefix, assetId, bytes, requests }),
       onReadFailed: (sha256, error) => {
@@ -186,7 +190,7 @@ export class Agent {
       onPaired: (paired) => this.#paired(paired),
     });
     this.#password = new Password(options.stateDir);
-    this.#lan = this.#makeLan();
+    this.#lan = this.#makeLan(logs);
     new StoreNews(this.#store, this.#activity, {
       report: (report) => this.#session?.report(report),
       replan: () => this.#executor.wake(),
@@ -298,6 +302,7 @@ export class Agent {
       heartbeat: () => this.#heartbeat(),
       onGreeted: () => this.#tellIntegrity(),
       onState: (state, problem) => {
+        this.#validity.setLinked(state === 'online');
         if (state === 'online') this.#log.info({ boxId: identity.boxId }, 'linked to the fleet');
         // A try that has just begun is no news to the household, nor is another that failed.
         if (state === 'online' || (state === 'offline' && this.#link.state === 'online'))
@@ -366,23 +371,27 @@ export class Agent {
     });
   }
 
-  #makeLan(): LanServer {
-    const monotonic = () => this.#clock.monotonic();
-    return new LanServer({
+  #makeLan(logs: LogRing | null): LanServer {
+    return makeDashboard({
+      household: this.household,
+      activity: this.#activity,
       password: this.#password,
-      sessions: new Sessions(monotonic),
-      loginLimit: new LoginLimit(monotonic),
-      files: new StaticFiles(this.#options.webuiDir),
-      ownName: os.hostname(),
+      webuiDir: this.#options.webuiDir,
+      monotonic: () => this.#clock.monotonic(),
+      urls: () => this.urls,
+      routerUrl: () => this.#settings?.routerUrl ?? null,
       log: this.#log,
-      view: {
-        status: () => this.#status(),
-        content: () => contentOf(this.#store),
-        earnings: () => this.#session?.earnings ?? null,
-        activity: () => this.#activity.list(),
-        defaultFleetUrl: () => this.#identity?.fleetUrl ?? this.#options.fleetUrl,
-        pair: (claimCode, fleetUrl) => this.#pair(claimCode, fleetUrl),
-      },
+      status: () => this.#status(),
+      content: (query) => contentOf(this.#store, query),
+      earnings: () => this.#session?.earnings ?? null,
+      defaultFleetUrl: () => this.#identity?.fleetUrl ?? this.#options.fleetUrl,
+      pair: (claimCode, fleetUrl) => this.#pair(claimCode, fleetUrl),
+      disks: null,
+      uplink: null,
+      testUplink: null,
+      history: null,
+      scrub: null,
+      logs,
     });
   }
 
@@ -397,6 +406,11 @@ export class Agent {
       link,
       contentUrl: this.#contentUrl,
       diskPath: this.#options.diskPath,
+      uplink: {
+        accepting: this.#uplink.accepting,
+        pausedForMs: pausedForMs(this.household),
+        monthUsedUp: false,
+      },
       store: this.#store,
       meter: this.#meter,
       content: this.#content,

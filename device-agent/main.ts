@@ -2,6 +2,7 @@
 import pino from 'pino';
 import { messageOf } from '#protocol/errors.ts';
 import { Agent } from './agent.ts';
+import { LogRing } from './logs/log-ring.ts';
 import { readOptions } from './options.ts';
 
 const read = readOptions(process.env);
@@ -10,13 +11,13 @@ if ('faults' in read) {
   process.exit(2);
 }
 const { options } = read;
-const log = pino({
-  level: options.logLevel,
-  base: { program: 'agent' },
-  timestamp: pino.stdTimeFunctions.isoTime,
-});
+const logs = new LogRing(pino.destination({ fd: 1, sync: true }));
+const log = pino(
+  { level: options.logLevel, base: { program: 'agent' }, timestamp: pino.stdTimeFunctions.isoTime },
+  logs,
+);
 
-Agent.start(options, log).then(untilStopped, (error) => {
+Agent.start(options, log, logs).then(untilStopped, (error) => {
   log.fatal({ reason: messageOf(error) }, 'the agent cannot start');
   process.exit(1);
 });

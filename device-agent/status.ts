@@ -3,7 +3,7 @@ import type { ContentServer } from '#agent/serve/content-server.ts';
 import type { ServingMeter } from '#agent/serve/meter.ts';
 import type { IntegrityCheck } from '#agent/store/integrity.ts';
 import type { Store } from '#agent/store/store.ts';
-import type { BoxStatus } from '#protocol/http-box.ts';
+import type { BoxContent, BoxStatus, ContentQuery } from '#protocol/http-box.ts';
 import { AGENT_VERSION } from './version.ts';
 
 export interface StatusParts {
@@ -11,6 +11,7 @@ export interface StatusParts {
   link: BoxStatus['link'];
   contentUrl: string;
   diskPath: string;
+  uplink: BoxStatus['uplink'];
   store: Store;
   meter: ServingMeter;
   content: ContentServer;
@@ -40,30 +41,47 @@ export function statusOf(parts: StatusParts): BoxStatus {
       path: parts.diskPath,
       ...store.disk.usage,
       usedBytes: bytes,
+      id: null,
+      problem: store.disk.problem,
+      ejected: false,
     },
+    uplink: parts.uplink,
     holding: { held, downloading, queued, failed, bytes },
     integrity: { ...integrity.progress },
     unsettledBatches: parts.account.unsettled,
   };
 }
 
-/** What this box is to hold, for the household's page. */
-export function contentOf(store: Store) {
-  return {
-    items: Array.from(store.catalog.assets.values(), (asset) => {
-      const { state, bytesDone, reason } = store.report(asset);
-      const { assetId, siteId, path, headers, object, expiresAtMs } = asset;
-      return {
-        assetId,
-        siteId,
-        path,
-        contentType: headers.contentType,
-        sizeBytes: object.sizeBytes,
-        bytesDone,
-        state,
-        reason,
-        expiresAt: expiresAtMs === null ? null : new Date(expiresAtMs).toISOString(),
-      };
-    }),
-  };
+/** What this box is to hold, for the household's page: one page of it, in the order it came. */
+export function contentOf(store: Store, query: ContentQuery): BoxContent {
+  const { after, limit, state: wanted } = query;
+  const part = query.q?.toLowerCase() ?? '';
+  const items: BoxContent['items'] = [];
+  let begun = after === undefined || !store.catalog.assets.has(after);
+  for (const asset of store.catalog.assets.values()) {
+    if (!begun) {
+      begun = asset.assetId === after;
+      continue;
+    }
+    if (part !== '' && !asset.path.toLowerCase().includes(part)) continue;
+    const { state, bytesDone, reason } = store.report(asset);
+    if (wanted !== undefined && state !== wanted) continue;
+    if (items.length === limit) return { items, next: items.at(-1)?.assetId ?? null };
+    const { assetId, siteId, path, headers, object, expiresAtMs } = asset;
+    items.push({
+      assetId,
+      siteId,
+      path,
+      contentType: headers.contentType,
+      sizeBytes: object.sizeBytes,
+      bytesDone,
+      state,
+      reason,
+      expiresAt: expiresAtMs === null ? null : new Date(expiresAtMs).toISOString(),
+      pinned: false,
+      hits: null,
+      lastUsedAt: null,
+    });
+  }
+  return { items, next: null };
 }

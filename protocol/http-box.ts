@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { timeSchema } from './asset.ts';
+import { capsSchema } from './household.ts';
 import { claimCodeSchema } from './ids.ts';
 import { assetStateSchema, diskStateSchema, earningsSchema } from './messages.ts';
 
@@ -18,6 +19,8 @@ export const boxSessionSchema = z.object({
 });
 export const setupSchema = z.object({ password: newPasswordSchema });
 export const boxLoginSchema = z.object({ password: z.string().max(200) });
+/** `POST /api/password`: ends every other session. */
+export const passwordChangeSchema = z.object({ current: z.string().max(200), next: newPasswordSchema });
 
 export const LINK_STATES = ['unpaired', 'pairing', 'connecting', 'online', 'offline'] as const;
 
@@ -51,6 +54,19 @@ export const boxStatusSchema = z.object({
     totalBytes: count,
     freeBytes: count,
     usedBytes: count,
+    /** The id in the disk's marker; null while there is none. */
+    id: z.string().nullable(),
+    /** Why it is not `ok`, for a person; null when there is nothing to add to the state. */
+    problem: z.string().nullable(),
+    /** The household took it out of use: it may be unplugged. */
+    ejected: z.boolean(),
+  }),
+  uplink: z.object({
+    /** False while nothing new is served: paused, or the month's bytes are used up. */
+    accepting: z.boolean(),
+    /** What is left of a pause, ms; null when there is none. A length and no time: boxes may have no clock. */
+    pausedForMs: count.nullable(),
+    monthUsedUp: z.boolean(),
   }),
   holding: z.object({ held: count, downloading: count, queued: count, failed: count, bytes: count }),
   integrity: z.object({
@@ -76,7 +92,16 @@ export const pairSchema = z.object({
 /** `GET /api/pair`: what the form starts with. */
 export const pairDefaultsSchema = z.object({ fleetUrl: z.string().nullable() });
 
-/** `GET /api/content` */
+/** `GET /api/content?after=&q=&state=`: what is held and why, a page at a time. */
+export const contentQuerySchema = z.object({
+  /** The assetId of the last row of the page before. */
+  after: z.string().max(64).optional(),
+  /** Part of a path. */
+  q: z.string().max(200).optional(),
+  state: assetStateSchema.optional(),
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+});
+export type ContentQuery = z.infer<typeof contentQuerySchema>;
 export const boxContentSchema = z.object({
   items: z.array(
     z.object({
@@ -89,9 +114,126 @@ export const boxContentSchema = z.object({
       state: assetStateSchema,
       reason: z.object({ code: z.string(), message: z.string() }).nullable(),
       expiresAt: timeSchema.nullable(),
+      /** Never evicted, whatever the space. */
+      pinned: z.boolean(),
+      /** Requests it answered, as far as the box remembers; null when it does not count. */
+      hits: count.nullable(),
+      lastUsedAt: timeSchema.nullable(),
+    }),
+  ),
+  /** What `after` of the next page is; null at the end. */
+  next: z.string().nullable(),
+});
+export type BoxContent = z.infer<typeof boxContentSchema>;
+
+/** `GET /api/disks`: what is plugged in, and what may be picked. */
+export const boxDiskSchema = z.object({
+  mount: z.string(),
+  device: z.string(),
+  label: z.string().nullable(),
+  filesystem: z.string(),
+  removable: z.boolean(),
+  totalBytes: count,
+  freeBytes: count,
+  /** `free`: no marker; `ours`; `foreign`: another box's marker; `unsuitable`: `reason` says why. */
+  state: z.enum(['free', 'ours', 'foreign', 'unsuitable']),
+  reason: z.string().nullable(),
+  chosen: z.boolean(),
+  /** The largest file it takes (vfat: 4 GiB); null: no limit that matters. */
+  fileLimitBytes: count.nullable(),
+});
+export type BoxDisk = z.infer<typeof boxDiskSchema>;
+export const boxDisksSchema = z.object({ items: z.array(boxDiskSchema) });
+/** `POST /api/disk`: uses this one; `adopt` takes over another box's. */
+export const diskChoiceSchema = z.object({
+  mount: z.string().min(1).max(1024),
+  adopt: z.boolean().default(false),
+});
+
+/** `POST /api/pause`: nothing is served or fetched for so long. */
+export const pauseSchema = z.object({ minutes: z.int().min(1).max(1440) });
+
+/** `GET /api/uplink`: what holds now, and how much of the month is used. */
+export const boxUplinkSchema = z.object({
+  accepting: z.boolean(),
+  pausedForMs: count.nullable(),
+  /** The caps that hold now; null: none. */
+  caps: capsSchema,
+  /** Which window of the schedule decides, by its place in the settings; null: none. */
+  window: count.nullable(),
+  /** What went over the line lately. */
+  upBytesPerSecond: z.number().min(0),
+  downBytesPerSecond: z.number().min(0),
+  month: z.object({
+    /** The calendar month in the household's time zone, such as 2026-11. */
+    name: z.string(),
+    upBytes: count,
+    downBytes: count,
+    limitBytes: count.nullable(),
+    resetsAt: timeSchema,
+  }),
+});
+export type BoxUplink = z.infer<typeof boxUplinkSchema>;
+
+/** `POST /api/uplink/test`: what the line did, and the caps that leave room for the household. */
+export const uplinkTestSchema = z.object({
+  upBytesPerSecond: z.number().min(0),
+  downBytesPerSecond: z.number().min(0),
+  proposed: capsSchema,
+});
+export type UplinkTestResult = z.infer<typeof uplinkTestSchema>;
+
+const traffic = { upBytes: count, downBytes: count, requests: count };
+/** `GET /api/history`: the last 24 hours by hour, 30 days by day, oldest first; hours and days without any are there. */
+export const boxHistorySchema = z.object({
+  hours: z.array(z.object({ at: timeSchema, ...traffic })).max(48),
+  days: z.array(z.object({ date: z.iso.date(), ...traffic })).max(31),
+});
+export type BoxHistory = z.infer<typeof boxHistorySchema>;
+
+/** `GET /api/network` */
+export const boxNetworkSchema = z.object({
+  addresses: z.array(z.object({ name: z.string(), address: z.string(), family: z.enum(['ipv4', 'ipv6']) })),
+  lanUrl: z.string(),
+  /** Where clients are sent. */
+  contentUrl: z.string(),
+  routerUrl: z.string().nullable(),
+  fleetUrl: z.string().nullable(),
+  link: z.object({ state: z.enum(LINK_STATES), since: timeSchema, problem: z.string().nullable() }),
+});
+export type BoxNetwork = z.infer<typeof boxNetworkSchema>;
+
+/** `GET /api/scrub`: the rounds in which everything held is read and checked again. */
+export const boxScrubSchema = z.object({
+  running: z.boolean(),
+  checkedChunks: count,
+  totalChunks: count,
+  damagedChunks: count,
+  /** When the last whole round ended. */
+  finishedAt: timeSchema.nullable(),
+  nextAt: timeSchema.nullable(),
+  periodMs: count,
+});
+export type BoxScrub = z.infer<typeof boxScrubSchema>;
+
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+/** `GET /api/logs?after=&level=`: the newest lines the box remembers, oldest first, secrets taken out. */
+export const logQuerySchema = z.object({
+  after: z.coerce.number().int().min(0).default(0),
+  level: z.enum(LOG_LEVELS).default('info'),
+});
+export const boxLogsSchema = z.object({
+  items: z.array(
+    z.object({
+      seq: count,
+      at: timeSchema,
+      level: z.enum(LOG_LEVELS),
+      text: z.string(),
+      fields: z.record(z.string(), z.string()),
     }),
   ),
 });
+export type LogLine = z.infer<typeof boxLogsSchema>['items'][number];
 
 /** `GET /api/earnings`: the fleet's own object, as last received; null before the first. */
 export const boxEarningsSchema = z.object({ earnings: earningsSchema.nullable() });
@@ -113,6 +255,8 @@ export const ACTIVITY_KINDS = [
   'settled',
   'settlement_refused',
   'command_refused',
+  'paused',
+  'resumed',
 ] as const;
 /** `GET /api/activity`, newest first, at most 200, kept in memory. Texts are made by the dashboard from `kind`. */
 export const activitySchema = z.object({

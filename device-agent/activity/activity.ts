@@ -6,6 +6,7 @@ const KEPT = 200;
 export class ActivityLog {
   readonly #items: Activity[] = [];
   readonly #stamp: () => string;
+  readonly #listeners: ((item: Activity) => void)[] = [];
   #seq = 0;
 
   constructor(stamp: () => string) {
@@ -13,8 +14,14 @@ export class ActivityLog {
   }
 
   add(kind: ActivityKind, detail: Activity['detail'] = {}): void {
-    this.#items.unshift({ seq: ++this.#seq, at: this.#stamp(), kind, detail });
+    const item = { seq: ++this.#seq, at: this.#stamp(), kind, detail };
+    this.#items.unshift(item);
     if (this.#items.length > KEPT) this.#items.pop();
+    for (const listener of this.#listeners) listener(item);
+  }
+
+  onAdd(listener: (item: Activity) => void): void {
+    this.#listeners.push(listener);
   }
 
   list(): readonly Activity[] {

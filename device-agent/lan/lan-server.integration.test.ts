@@ -3,86 +3,12 @@ import { once } from 'node:events';
 import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import path from 'node:path';
-import type { TestContext } from 'node:test';
 import { test } from 'node:test';
-import { silent, tempFolder } from '#agent/store/store-fixture.ts';
-import { HearthError } from '#protocol/errors.ts';
-import type { BoxStatus } from '#protocol/http-box.ts';
-import { LanServer } from './lan-server.ts';
-import { LoginLimit } from './login-limit.ts';
+import { PASSWORD, serveLan } from './lan-fixture.ts';
 import { Password } from './password.ts';
-import { Sessions } from './sessions.ts';
-import { StaticFiles } from './static-files.ts';
-
-const PASSWORD = 'correct horse battery';
-
-async function serve(t: TestContext) {
-  const folder = await tempFolder(t, 'lan');
-  const webui = path.join(folder, 'webui');
-  const time = { ms: 0 };
-  const password = new Password(folder);
-  await password.open();
-  const paired: [string, string | null][] = [];
-  const lan = new LanServer({
-    password,
-    sessions: new Sessions(() => time.ms),
-    loginLimit: new LoginLimit(() => time.ms),
-    files: new StaticFiles(webui),
-    ownName: 'mybox',
-    log: silent,
-    view: {
-      status: () => ({ box: { id: null } }) as unknown as BoxStatus,
-      content: () => ({ items: [] }),
-      earnings: () => null,
-      activity: () => [],
-      defaultFleetUrl: () => 'https://fleet.test',
-      pair: async (code, url) => {
-        if (url?.startsWith('http://'))
-          throw new HearthError('insecure_fleet_url', 'must begin with https://');
-        paired.push([code, url]);
-      },
-    },
-  });
-  const port = await lan.listen(0, '127.0.0.1');
-  t.after(() => lan.close());
-  let cookie = '';
-  const call = async (
-    method: string,
-    target: string,
-    body?: unknown,
-    headers: http.OutgoingHttpHeaders = { 'x-hearth-csrf': '1' },
-  ) => {
-    const request = http.request({
-      host: '127.0.0.1',
-      port,
-      path: target,
-      method,
-      agent: false,
-      headers: { 'content-type': 'application/json', host: `127.0.0.1:${port}`, cookie, ...headers },
-    });
-    request.end(body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body));
-    const [response] = (await once(request, 'response')) as [http.IncomingMessage];
-    let text = '';
-    for await (const piece of response) text += String(piece);
-    const set = response.headers['set-cookie']?.[0];
-    if (set) cookie = set.split(';')[0] ?? '';
-    const isJson = response.headers['content-type']?.startsWith('application/json');
-    return {
-      status: response.statusCode,
-      headers: response.headers,
-      text,
-      json: isJson ? JSON.parse(text) : null,
-      set,
-    };
-  };
-  const forget = () => {
-    cookie = '';
-  };
-  return { folder, webui, time, call, forget, paired, port };
-}
 
 test('lan: setup once, then login; nothing is shown before', async (t) => {
-  const { call, forget, folder } = await serve(t);
+  const { call, forget, folder } = await serveLan(t);
   assert.deepEqual((await call('GET', '/api/session')).json, { setupNeeded: true, loggedIn: false });
   for (const target of ['/api/status', '/api/content', '/api/earnings', '/api/activity', '/api/pair']) {
     assert.equal((await call('GET', target)).status, 401, target);
@@ -109,7 +35,7 @@ test('lan: setup once, then login; nothing is shown before', async (t) => {
 });
 
 test('lan: sessions end by themselves', async (t) => {
-  const { call, time } = await serve(t);
+  const { call, time } = await serveLan(t);
   await call('POST', '/api/setup', { password: PASSWORD });
   time.ms += 11 * 3_600_000;
   assert.equal((await call('GET', '/api/status')).status, 200);
@@ -118,7 +44,7 @@ test('lan: sessions end by themselves', async (t) => {
 });
 
 test('lan: guessing is slowed, and nobody is locked out for long', async (t) => {
-  const { call, time, forget } = await serve(t);
+  const { call, time, forget } = await serveLan(t);
   await call('POST', '/api/setup', { password: PASSWORD });
   forget();
   for (let n = 0; n < 5; n++) assert.equal((await call('POST', '/api/login', { password: 'x' })).status, 401);
@@ -134,7 +60,7 @@ test('lan: guessing is slowed, and nobody is locked out for long', async (t) => 
 });
 
 test('lan: requests held back half sent gain no free guesses', async (t) => {
-  const { call, forget, port } = await serve(t);
+  const { call, forget, port } = await serveLan(t);
   await call('POST', '/api/setup', { password: PASSWORD });
   forget();
   const body = JSON.stringify({ password: 'wrong' });
@@ -166,7 +92,7 @@ test('lan: requests held back half sent gain no free guesses', async (t) => {
 });
 
 test('lan: other names (DNS rebinding), other origins and requests without the header are refused', async (t) => {
-  const { call, port } = await serve(t);
+  const { call, port } = await serveLan(t);
   const csrf = { 'x-hearth-csrf': '1' };
   for (const host of ['evil.example', 'evil.example:7070', 'localhost.evil.example', '.local', 'a b']) {
     const got = await call('GET', '/api/session', undefined, { host });
@@ -197,7 +123,7 @@ test('lan: other names (DNS rebinding), other origins and requests without the h
 });
 
 test('lan: bad bodies get a clear answer', async (t) => {
-  const { call } = await serve(t);
+  const { call } = await serveLan(t);
   assert.equal((await call('POST', '/api/setup', '{')).json.error.message, 'The body is not JSON.');
   assert.equal((await call('POST', '/api/setup', '[]')).status, 400);
   assert.equal((await call('POST', '/api/setup', { password: 'x'.repeat(20_000) })).status, 413);
@@ -212,7 +138,7 @@ test('lan: bad bodies get a clear answer', async (t) => {
 });
 
 test('lan: pairing hands over a tidy code, and says why it fails', async (t) => {
-  const { call, paired } = await serve(t);
+  const { call, paired } = await serveLan(t);
   await call('POST', '/api/setup', { password: PASSWORD });
   assert.deepEqual((await call('GET', '/api/pair')).json, { fleetUrl: 'https://fleet.test' });
   assert.equal((await call('POST', '/api/pair', { claimCode: 'abcd efgh 1234' })).status, 200);
@@ -230,7 +156,7 @@ test('lan: pairing hands over a tidy code, and says why it fails', async (t) => 
 });
 
 test('lan: static files, safely', async (t) => {
-  const { call, webui, folder } = await serve(t);
+  const { call, webui, folder } = await serveLan(t);
   const missing = await call('GET', '/');
   assert.equal(missing.status, 200);
   assert.match(missing.text, /npm run build:webui/);

@@ -2,28 +2,19 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
-import type * as z from 'zod';
 import { ERROR_CODES, HearthError, isHearthError, messageOf } from '#protocol/errors.ts';
-import type { Activity, BoxStatus, boxContentSchema } from '#protocol/http-box.ts';
-import { boxLoginSchema, pairSchema, setupSchema } from '#protocol/http-box.ts';
-import type { Earnings } from '#protocol/messages.ts';
-import { describe } from '#protocol/messages.ts';
+import type { Routes } from './api.ts';
+import { SESSION_COOKIE, sendJson } from './api.ts';
+import { boxRoutes, diskRoutes, settingsRoutes } from './box-routes.ts';
+import type { BoxView } from './box-view.ts';
+import { diagnosticsRoutes } from './diagnostics.ts';
+import { doorRoutes, openRoutes } from './door-routes.ts';
+import { EventStreams } from './events.ts';
 import { checkHost, checkSameOrigin, cookieOf } from './guard.ts';
 import type { LoginLimit } from './login-limit.ts';
 import type { Password } from './password.ts';
 import type { Sessions } from './sessions.ts';
 import type { StaticFiles } from './static-files.ts';
-
-/** What the dashboard is shown and may do. */
-export interface BoxView {
-  status: () => BoxStatus;
-  content: () => z.infer<typeof boxContentSchema>;
-  earnings: () => Earnings | null;
-  activity: () => readonly Activity[];
-  defaultFleetUrl: () => string | null;
-  /** @throws HearthError why it failed */
-  pair: (claimCode: string, fleetUrl: string | null) => Promise<void>;
-}
 
 export interface LanServerParts {
   view: BoxView;
@@ -36,8 +27,6 @@ export interface LanServerParts {
   log: Logger;
 }
 
-const COOKIE = 'hearth_box_session';
-const MOST_BODY_BYTES = 8 * 1024;
 const MOST_CONNECTIONS = 64;
 
 const SECURITY_HEADERS = {
@@ -56,9 +45,27 @@ const SECURITY_HEADERS = {
 export class LanServer {
   readonly #parts: LanServerParts;
   readonly #server: Server;
+  readonly #events: EventStreams;
+  /** Answered to anyone on the LAN. */
+  readonly #open: Map<string, Routes[string]>;
+  /** Answered to those who are logged in. */
+  readonly #inside: Map<string, Routes[string]>;
 
   constructor(parts: LanServerParts) {
     this.#parts = parts;
+    const { view } = parts;
+    this.#events = new EventStreams(view, parts.sessions);
+    this.#open = new Map(Object.entries(openRoutes(parts)));
+    this.#inside = new Map(
+      Object.entries({
+        ...doorRoutes(parts),
+        ...boxRoutes(view),
+        ...settingsRoutes(view),
+        ...diskRoutes(view),
+        ...diagnosticsRoutes(view),
+        'GET /events': (call) => this.#events.open(call),
+      } satisfies Routes),
+    );
     this.#server = http.createServer(
       { maxHeaderSize: 8 * 1024, headersTimeout: 10_000, requestTimeout: 15_000, keepAliveTimeout: 10_000 },
       (request, response) => void this.#answer(request, response),
@@ -78,6 +85,7 @@ export class LanServer {
 
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#events.close();
     this.#server.closeAllConnections();
     await closed;
   }
@@ -87,9 +95,9 @@ export class LanServer {
     for (const [name, value] of Object.entries(SECURITY_HEADERS)) response.setHeader(name, value);
     try {
       checkHost(request.headers.host, this.#parts.ownName);
-      const [pathname = '/'] = (request.url ?? '/').split('?');
+      const [pathname = '/', query = ''] = (request.url ?? '/').split('?', 2);
       if (pathname === '/api' || pathname.startsWith('/api/')) {
-        await this.#api(request, response, pathname.slice(4));
+        await this.#api(request, response, pathname.slice(4), new URLSearchParams(query));
         return;
       }
       if (request.method !== 'GET' && request.method !== 'HEAD') {
@@ -101,76 +109,24 @@ export class LanServer {
     }
   }
 
-  async #api(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
-    const { view, password, sessions } = this.#parts;
-    const secret = cookieOf(request.headers, COOKIE);
+  async #api(
+    request: IncomingMessage,
+    response: ServerResponse,
+    path: string,
+    query: URLSearchParams,
+  ): Promise<void> {
+    const secret = cookieOf(request.headers, SESSION_COOKIE);
     const route = `${request.method} ${path}`;
     if (request.method !== 'GET') checkSameOrigin(request.headers);
-    switch (route) {
-      case 'GET /session':
-        return json(response, { setupNeeded: !password.isSet, loggedIn: sessions.isLive(secret) });
-      case 'POST /setup':
-        return this.#setup(request, response);
-      case 'POST /login':
-        return this.#login(request, response);
-      case 'POST /logout':
-        sessions.end(secret);
-        setCookie(response, '', 0);
-        return json(response, { setupNeeded: !password.isSet, loggedIn: false });
-    }
-    if (!sessions.isLive(secret)) throw new HearthError('not_authenticated', 'Log in first.');
-    switch (route) {
-      case 'GET /status':
-        return json(response, view.status());
-      case 'GET /content':
-        return json(response, view.content());
-      case 'GET /earnings':
-        return json(response, { earnings: view.earnings() });
-      case 'GET /activity':
-        return json(response, { items: view.activity() });
-      case 'GET /pair':
-        return json(response, { fleetUrl: view.defaultFleetUrl() });
-      case 'POST /pair': {
-        const { claimCode, fleetUrl } = await readBody(request, pairSchema);
-        await view.pair(claimCode, fleetUrl?.replace(/\/+$/, '') ?? null);
-        return json(response, view.status());
-      }
-    }
-    throw new HearthError('not_found', 'There is no such call.');
-  }
-
-  async #setup(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { password, sessions, log } = this.#parts;
-    if (password.isSet)
-      throw new HearthError('conflict', 'The password has been set already: log in with it.');
-    const body = await readBody(request, setupSchema);
-    await password.setOnce(body.password);
-    log.info('the dashboard password was set');
-    setCookie(response, sessions.begin());
-    json(response, { setupNeeded: false, loggedIn: true });
-  }
-
-  async #login(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { password, sessions, loginLimit, log } = this.#parts;
-    const address = request.socket.remoteAddress ?? '';
-    // The whole request first: between looking at the limit and counting against it nothing may wait, or many
-    // requests that are held back half sent would all be let through by one look.
-    const body = await readBody(request, boxLoginSchema);
-    const waitMs = loginLimit.waitMs(address);
-    if (waitMs > 0) {
-      const waitS = Math.ceil(waitMs / 1000);
-      response.setHeader('retry-after', waitS);
-      throw new HearthError('rate_limited', `Too many wrong passwords: try again in ${waitS} s.`);
-    }
-    if (!password.isSet) throw new HearthError('conflict', 'Set a password first.');
-    loginLimit.begin(address);
-    if (!(await password.matches(body.password))) {
-      log.warn({ address }, 'a login failed');
-      throw new HearthError('not_authenticated', 'The password is wrong.');
-    }
-    loginLimit.succeeded(address);
-    setCookie(response, sessions.begin());
-    json(response, { setupNeeded: false, loggedIn: true });
+    const open = this.#open.get(route);
+    if (!open && !this.#parts.sessions.isLive(secret))
+      throw new HearthError('not_authenticated', 'Log in first.');
+    const handle = open ?? this.#inside.get(route);
+    if (!handle) throw new HearthError('not_found', 'There is no such call.');
+    const gone = new AbortController();
+    response.on('close', () => gone.abort());
+    const answer = await handle({ request, response, query, secret, signal: gone.signal });
+    if (answer !== undefined) sendJson(response, answer);
   }
 
   #fail(response: ServerResponse, error: unknown): void {
@@ -184,45 +140,6 @@ export class LanServer {
     response.shouldKeepAlive = false;
     const message =
       code === 'internal' ? 'Something went wrong; the log of the box says what.' : messageOf(error);
-    json(response, { error: { code, message } }, ERROR_CODES[code]);
+    sendJson(response, { error: { code, message } }, ERROR_CODES[code]);
   }
-}
-
-function json(response: ServerResponse, value: unknown, status = 200): void {
-  const body = Buffer.from(JSON.stringify(value));
-  response.writeHead(status, {
-    'content-type': 'application/json; charset=utf-8',
-    'content-length': body.length,
-    'cache-control': 'no-store',
-  });
-  response.end(body);
-}
-
-function setCookie(response: ServerResponse, value: string, maxAgeS = 14 * 86_400): void {
-  response.setHeader(
-    'set-cookie',
-    `${COOKIE}=${value}; HttpOnly; SameSite=Strict; Path=/; Max-Age=${maxAgeS}`,
-  );
-}
-
-async function readBody<T>(request: IncomingMessage, schema: z.ZodType<T>): Promise<T> {
-  if (!/^application\/json(;|$)/.test(request.headers['content-type'] ?? '')) {
-    throw new HearthError('bad_request', 'The body must be application/json.');
-  }
-  const pieces: Buffer[] = [];
-  let bytes = 0;
-  for await (const piece of request) {
-    bytes += (piece as Buffer).length;
-    if (bytes > MOST_BODY_BYTES) throw new HearthError('payload_too_large', 'The body is too long.');
-    pieces.push(piece as Buffer);
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(Buffer.concat(pieces).toString('utf8'));
-  } catch (cause) {
-    throw new HearthError('bad_request', 'The body is not JSON.', { cause });
-  }
-  const checked = schema.safeParse(value);
-  if (!checked.success) throw new HearthError('bad_request', describe(checked.error));
-  return checked.data;
 }

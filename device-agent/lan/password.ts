@@ -19,7 +19,7 @@ const recordSchema = z.object({
   p: z.int(),
 });
 
-/** The household's password: set once, kept as its scrypt hash (RFC 7914). */
+/** The household's password, kept as its scrypt hash (RFC 7914). */
 export class Password {
   readonly #file: string;
   #record: z.infer<typeof recordSchema> | null = null;
@@ -44,13 +44,22 @@ export class Password {
     await this.#oneAtATime(async () => {
       if (this.#record)
         throw new HearthError('conflict', 'The password has been set already: log in with it.');
-      const salt = randomBytes(16);
-      const { N, r, p } = COST;
-      const hash = await derive(password, salt, { N, r, p });
-      const record = { v: 1, salt: salt.toString('base64'), hash: hash.toString('base64'), N, r, p } as const;
-      await writeFileDurably(this.#file, JSON.stringify(record), 0o600);
-      this.#record = record;
+      await this.#write(password);
     });
+  }
+
+  /** Sets another; who calls this has made sure that the old one is known. */
+  async replace(password: string): Promise<void> {
+    await this.#oneAtATime(() => this.#write(password));
+  }
+
+  async #write(password: string): Promise<void> {
+    const salt = randomBytes(16);
+    const { N, r, p } = COST;
+    const hash = await derive(password, salt, { N, r, p });
+    const record = { v: 1, salt: salt.toString('base64'), hash: hash.toString('base64'), N, r, p } as const;
+    await writeFileDurably(this.#file, JSON.stringify(record), 0o600);
+    this.#record = record;
   }
 
   async matches(password: string): Promise<boolean> {

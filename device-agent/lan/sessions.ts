@@ -8,6 +8,7 @@ const LONGEST_MS = 14 * 86_400_000;
 export class Sessions {
   readonly #now: () => number;
   readonly #sessions = new Map<string, { startedAtMs: number; seenAtMs: number }>();
+  readonly #listeners: (() => void)[] = [];
 
   /** @param now a clock that only grows, ms */
   constructor(now: () => number) {
@@ -28,21 +29,43 @@ export class Sessions {
 
   /** Whether a cookie's value is that of a live session, which thereby lives on. */
   isLive(secret: string | null): boolean {
-    if (secret === null) return false;
-    const key = hashOf(secret);
-    const session = this.#sessions.get(key);
-    if (!session) return false;
-    const now = this.#now();
-    if (now - session.seenAtMs > IDLE_MS || now - session.startedAtMs > LONGEST_MS) {
-      this.#sessions.delete(key);
-      return false;
-    }
-    session.seenAtMs = now;
-    return true;
+    const session = this.#find(secret);
+    if (session) session.seenAtMs = this.#now();
+    return session !== null;
+  }
+
+  /** The same without keeping it alive: an open page alone is nobody at the keyboard. */
+  isKnown(secret: string | null): boolean {
+    return this.#find(secret) !== null;
   }
 
   end(secret: string | null): void {
-    if (secret !== null) this.#sessions.delete(hashOf(secret));
+    if (secret !== null && this.#sessions.delete(hashOf(secret))) this.#tell();
+  }
+
+  endAll(): void {
+    this.#sessions.clear();
+    this.#tell();
+  }
+
+  /** Called after sessions were ended by somebody. */
+  onEnd(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
+  #find(secret: string | null): { startedAtMs: number; seenAtMs: number } | null {
+    if (secret === null) return null;
+    const key = hashOf(secret);
+    const session = this.#sessions.get(key);
+    if (!session) return null;
+    const now = this.#now();
+    if (now - session.seenAtMs <= IDLE_MS && now - session.startedAtMs <= LONGEST_MS) return session;
+    this.#sessions.delete(key);
+    return null;
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
   }
 }
 

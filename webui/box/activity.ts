@@ -28,6 +28,8 @@ const LOOKS: Record<ActivityKind, Look> = {
   settled: { icon: 'coins', tone: 'ember' },
   settlement_refused: { icon: 'coins', tone: 'bad' },
   command_refused: { icon: 'warn', tone: 'warn' },
+  paused: { icon: 'clock', tone: 'warn' },
+  resumed: { icon: 'pulse', tone: 'good' },
 };
 
 export interface Told extends Look {

@@ -22,7 +22,17 @@ function box(change: {
       refusedMessages: 0,
       ...change.link,
     },
-    disk: { state: 'ok', path: '/mnt', totalBytes: 10, freeBytes: 5, usedBytes: 2, ...change.disk },
+    disk: {
+      state: 'ok',
+      path: '/mnt',
+      totalBytes: 10,
+      freeBytes: 5,
+      usedBytes: 2,
+      id: null,
+      problem: null,
+      ejected: false,
+      ...change.disk,
+    },
     serving: {
       connections: 0,
       bytesPerSecond: 0,

@@ -17,6 +17,8 @@ const activity = {
   'activity.settled': 'Deliveries settled',
   'activity.settlement_refused': 'Deliveries refused',
   'activity.command_refused': 'A request from the fleet was refused',
+  'activity.paused': 'Paused by you',
+  'activity.resumed': 'Resumed by you',
 } as const satisfies Record<`activity.${ActivityKind}`, string>;
 
 export const boxEn = {

@@ -17,6 +17,8 @@ export const boxZh: { readonly [K in keyof typeof boxEn]: string } = {
   'activity.settled': '服务量已结算',
   'activity.settlement_refused': '服务量被拒绝',
   'activity.command_refused': '拒绝了机群的一条请求',
+  'activity.paused': '您已暂停盒子',
+  'activity.resumed': '您已恢复盒子',
 
   'app.name': 'Hearth',
   'app.title': 'Hearth 盒子',

@@ -1,0 +1,64 @@
+import { settingsChangeSchema } from '#protocol/household.ts';
+import { contentQuerySchema, diskChoiceSchema, pairSchema, pauseSchema } from '#protocol/http-box.ts';
+import type { Routes } from './api.ts';
+import { present, readBody, readQuery } from './api.ts';
+import type { BoxView } from './box-view.ts';
+
+/** The box as it is: read only, but for pairing. */
+export function boxRoutes(view: BoxView): Routes {
+  return {
+    'GET /status': () => view.status(),
+    'GET /content': ({ query }) => view.content(readQuery(query, contentQuerySchema)),
+    'GET /earnings': () => ({ earnings: view.earnings() }),
+    'GET /activity': () => ({ items: view.activity.list() }),
+    'GET /network': () => view.network(),
+    'GET /history': () => present(view.history)(),
+    'GET /scrub': () => present(view.scrub)(),
+    'GET /pair': () => ({ fleetUrl: view.defaultFleetUrl() }),
+    'POST /pair': async ({ request }) => {
+      const { claimCode, fleetUrl } = await readBody(request, pairSchema);
+      await view.pair(claimCode, fleetUrl?.replace(/\/+$/, '') ?? null);
+      return view.status();
+    },
+  };
+}
+
+/** What the household decides about its line and its box. */
+export function settingsRoutes(view: BoxView): Routes {
+  const { settings } = view;
+  const pause = async (untilMs: number | null) => {
+    await settings.change({ pausedUntil: untilMs === null ? null : new Date(untilMs).toISOString() });
+    return view.status();
+  };
+  return {
+    'GET /settings': () => settings.now,
+    'PATCH /settings': async ({ request }) => settings.change(await readBody(request, settingsChangeSchema)),
+    'POST /pause': async ({ request }) => {
+      const { minutes } = await readBody(request, pauseSchema);
+      return pause(Date.now() + minutes * 60_000);
+    },
+    'DELETE /pause': () => pause(null),
+    'GET /uplink': () => present(view.uplink)(),
+    'POST /uplink/test': ({ signal }) => present(view.testUplink)(signal),
+  };
+}
+
+/** The disk: which, and whether it may be unplugged. */
+export function diskRoutes(view: BoxView): Routes {
+  return {
+    'GET /disks': async () => ({ items: await present(view.disks).list() }),
+    'POST /disk': async ({ request }) => {
+      const { mount, adopt } = await readBody(request, diskChoiceSchema);
+      await present(view.disks).choose(mount, { adopt });
+      return view.status();
+    },
+    'POST /disk/eject': async () => {
+      await present(view.disks).eject();
+      return view.status();
+    },
+    'POST /disk/attach': async () => {
+      await present(view.disks).attach();
+      return view.status();
+    },
+  };
+}

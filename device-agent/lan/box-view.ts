@@ -1,0 +1,62 @@
+import type { HouseholdSettings, SettingsChange } from '#protocol/household.ts';
+import type {
+  Activity,
+  BoxContent,
+  BoxDisk,
+  BoxHistory,
+  BoxNetwork,
+  BoxScrub,
+  BoxStatus,
+  BoxUplink,
+  ContentQuery,
+  LogLine,
+  UplinkTestResult,
+} from '#protocol/http-box.ts';
+import type { Earnings } from '#protocol/messages.ts';
+
+/** What the dashboard is shown and may do. What a box does not have is null, and answered with `unavailable`. */
+export interface BoxView {
+  status: () => BoxStatus;
+  content: (query: ContentQuery) => BoxContent;
+  earnings: () => Earnings | null;
+  activity: ActivityView;
+  defaultFleetUrl: () => string | null;
+  /** @throws HearthError why it failed */
+  pair: (claimCode: string, fleetUrl: string | null) => Promise<void>;
+  settings: SettingsView;
+  network: () => BoxNetwork;
+  disks: DisksView | null;
+  uplink: (() => BoxUplink) | null;
+  /** @throws HearthError why it could not be measured */
+  testUplink: ((signal: AbortSignal) => Promise<UplinkTestResult>) | null;
+  history: (() => BoxHistory) | null;
+  scrub: (() => BoxScrub) | null;
+  logs: LogsView | null;
+}
+
+export interface SettingsView {
+  readonly now: HouseholdSettings;
+  /** @throws HearthError `bad_request` */
+  change: (change: SettingsChange) => Promise<HouseholdSettings>;
+  /** @returns what ends the listening */
+  onChange: (listener: () => void) => unknown;
+}
+
+export interface ActivityView {
+  /** Newest first. */
+  list: () => readonly Activity[];
+  onAdd: (listener: (item: Activity) => void) => unknown;
+}
+
+export interface DisksView {
+  list: () => Promise<BoxDisk[]>;
+  /** @throws HearthError why not, such as `disk_foreign` when it is another box's and `adopt` is false */
+  choose: (mount: string, options: { adopt: boolean }) => Promise<void>;
+  /** Stops using the disk; resolves when it may be unplugged. */
+  eject: () => Promise<void>;
+  attach: () => Promise<void>;
+}
+
+export interface LogsView {
+  list: (after: number, level: LogLine['level']) => LogLine[];
+}
