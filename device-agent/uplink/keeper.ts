@@ -13,7 +13,7 @@ export class UsageKeeper {
   readonly #uplink: Uplink;
   readonly #log: Logger;
   #turn: Promise<void> = Promise.resolve();
-  #using = false;
+  #using: string | null = null;
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
 
@@ -39,10 +39,11 @@ export class UsageKeeper {
   #follow(): void {
     this.#turn = this.#turn
       .then(async () => {
-        const use = this.#disk.takesSmallFiles;
-        if (this.#closed || use === this.#using) return;
-        await this.#uplink.useFile(use ? path.join(this.#disk.layout.home, 'uplink.json') : null);
-        this.#using = use;
+        const { takesSmallFiles, layout } = this.#disk;
+        const file = takesSmallFiles ? path.join(layout.home, 'uplink.json') : null;
+        if (this.#closed || file === this.#using) return;
+        await this.#uplink.useFile(file);
+        this.#using = file;
       })
       .catch((error) => {
         this.#log.warn(
