@@ -4,8 +4,9 @@ import type { Decider } from './decide.ts';
 import type { DeliveryParts } from './delivery.ts';
 import { Delivery } from './delivery.ts';
 import type { OpenFile } from './open-files.ts';
-import type { ObjectBody, Reply } from './reply.ts';
+import type { HeaderList, ObjectBody, Reply } from './reply.ts';
 import { endAndWait, sendSlice, writeAndWait } from './send.ts';
+import { serverTiming } from './server-timing.ts';
 import type { Sources } from './sources.ts';
 
 export interface CarrierParts extends DeliveryParts {
@@ -14,6 +15,8 @@ export interface CarrierParts extends DeliveryParts {
   buffers: Buffers;
   /** Reading an object failed. */
   onReadFailed: (sha256: string, error: unknown) => void;
+  /** Reading a variant of an object failed, or it is not what was made. */
+  onVariantFailed: (key: string, error: unknown) => void;
 }
 
 /** Carries a reply out on a response of node:http: fetches the bytes, sends them, counts them. */
@@ -37,16 +40,21 @@ export class Carrier {
       response.end();
       return;
     }
-    const { sources, onReadFailed } = this.#parts;
-    const opened = await sources.open(body.source).catch((error: unknown) => {
-      onReadFailed(body.source.sha256, error);
-      return null;
-    });
+    const { sources, clock } = this.#parts;
+    const beganAtMs = clock.monotonic();
+    const hot = sources.inMemory(body.source);
+    const opened =
+      hot ??
+      (await sources.open(body.source).catch((error: unknown) => {
+        this.#readFailed(body, error);
+        return null;
+      }));
     if (opened === null) return this.#instead(response, reply, body);
     try {
       // It may have been taken out of service, and the token used up by others, while it was opened.
       if (!this.#parts.decider.stillStands(body)) return await this.#instead(response, reply, body);
-      this.#head(response, reply);
+      const readMs = opened === hot ? null : clock.monotonic() - beganAtMs;
+      this.#head(response, reply, ['Server-Timing', serverTiming(readMs)]);
       await this.#send(response, body, opened);
     } finally {
       sources.release(opened);
@@ -58,11 +66,18 @@ export class Carrier {
     await this.carry(response, { ...reply, close: decided.close || reply.close });
   }
 
-  #head(response: ServerResponse, reply: Reply): void {
+  #readFailed(body: ObjectBody, error: unknown): void {
+    const { key, sha256 } = body.source;
+    this.#parts.sources.withdraw(key);
+    if (key === sha256) this.#parts.onReadFailed(sha256, error);
+    else this.#parts.onVariantFailed(key, error);
+  }
+
+  #head(response: ServerResponse, reply: Reply, more: HeaderList = []): void {
     const date = this.#parts.decider.date();
     response.sendDate = false;
     if (reply.close) response.shouldKeepAlive = false;
-    const headers = [...reply.fixed, ...reply.own];
+    const headers = [...reply.fixed, ...reply.own, ...more];
     if (date !== null) headers.push('Date', date);
     response.writeHead(reply.status, headers);
   }
@@ -90,7 +105,7 @@ export class Carrier {
     file: OpenFile,
     delivery: Delivery,
   ): Promise<boolean> {
-    const { buffers: pool, meter, sources, onReadFailed } = this.#parts;
+    const { buffers: pool, meter } = this.#parts;
     const buffers = { pool, responses: () => meter.responses };
     for (const part of body.parts) {
       if (part.before.length > 0) {
@@ -98,10 +113,7 @@ export class Carrier {
         delivery.add(part.before.length);
       }
       const { end, error } = await sendSlice(response, file, part, buffers, (bytes) => delivery.add(bytes));
-      if (end === 'read_failed') {
-        sources.withdraw(body.source.key);
-        onReadFailed(body.source.sha256, error);
-      }
+      if (end === 'read_failed') this.#readFailed(body, error);
       if (end !== 'sent') return false;
     }
     return true;

@@ -9,6 +9,8 @@ import { messageOf } from '#protocol/errors.ts';
 import { Buffers } from './buffers.ts';
 import { Carrier } from './carry.ts';
 import { Decider } from './decide.ts';
+import { ENCODING_LIMITS, Encodings } from './encodings/encodings.ts';
+import { CODINGS, keyOf, readKey } from './encodings/variant.ts';
 import type { ServingMeter } from './meter.ts';
 import { Sources } from './sources.ts';
 import type { OpenEntitlement, TokenGate } from './token-gate.ts';
@@ -25,6 +27,10 @@ export interface ContentServerParts {
   boxId: () => string | null;
   /** Where clients are sent whom we cannot serve; null before the fleet has told. */
   routerUrl: () => string | null;
+  /** False while nothing new is to be served: requests go back to the router. */
+  accepting: () => boolean;
+  /** For the Age header: whole seconds since an asset was last known to be the site's content. */
+  ageSeconds: (issuedAtMs: number) => number;
   /** Bytes the kernel took for one response; `requests` is 1 with the last of them. */
   onDelivered: (entitlement: OpenEntitlement, assetId: string, bytes: number, requests: number) => void;
   /** Reading an object failed. */
@@ -61,6 +67,8 @@ const MOST_PIPELINED = 2_000;
 /** The content port: serves held objects to plain HTTP clients, sends everybody else back to the router. */
 export class ContentServer {
   readonly #parts: ContentServerParts;
+  /** Compressed copies of what is held. */
+  readonly encodings: Encodings;
   readonly #server: Server;
   readonly #sources: Sources;
   readonly #decider: Decider;
@@ -72,16 +80,33 @@ export class ContentServer {
   constructor(parts: ContentServerParts) {
     this.#parts = parts;
     const { limits, store } = parts;
-    this.#sources = new Sources((sha256) => store.openComplete(sha256), limits);
-    this.#decider = new Decider({ ...parts, accepting: () => !this.#draining });
+    this.encodings = new Encodings({
+      store,
+      log: parts.log,
+      limits: ENCODING_LIMITS,
+      onGone: (key) => this.#sources.withdraw(key),
+      onSourceDamaged: parts.onReadFailed,
+    });
+    this.#sources = new Sources(
+      (key) => (readKey(key) ? this.encodings.open(key) : store.openComplete(key)),
+      limits,
+    );
+    this.#decider = new Decider({
+      ...parts,
+      variants: this.encodings,
+      accepting: () => !this.#draining && parts.accepting(),
+    });
     this.#carrier = new Carrier({
       ...parts,
       decider: this.#decider,
       sources: this.#sources,
       buffers: new Buffers(),
+      onVariantFailed: (key, error) => this.encodings.failed(key, error),
     });
     store.on((event) => {
-      if (event.type === 'withdrawn') this.#sources.withdraw(event.sha256, event.damaged);
+      if (event.type !== 'withdrawn') return;
+      this.#sources.withdraw(event.sha256, event.damaged);
+      for (const coding of CODINGS) this.#sources.withdraw(keyOf(event.sha256, coding), event.damaged);
     });
     this.#server = this.#makeServer(limits);
   }
@@ -131,11 +156,13 @@ export class ContentServer {
     while (this.#parts.meter.responses > 0 && this.#parts.clock.monotonic() < deadline) await sleep(20);
     this.#server.closeAllConnections();
     await closed;
+    await this.encodings.close();
     this.#sources.clear();
   }
 
   /** The disk has gone: nothing of it is to be read. */
   withdrawAll(): void {
+    this.encodings.forgetAll();
     this.#sources.clear();
   }
 

@@ -3,12 +3,15 @@ import type { Store } from '#agent/store/store.ts';
 import type { Clock } from '#agent/time/clock.ts';
 import { isHearthError } from '#protocol/errors.ts';
 import { handBackReply, healthReply, METHODS, preflightReply, textReply, withoutBody } from './answers.ts';
+import type { Representation } from './asset-headers.ts';
 import { AssetHeaders } from './asset-headers.ts';
 import { evaluatePreconditions, ifRangeHolds } from './conditional.ts';
+import type { Variants } from './encodings/select.ts';
+import { selectRepresentation } from './encodings/select.ts';
 import { multipartOf } from './multipart.ts';
 import type { Span } from './range.ts';
 import { parseRange } from './range.ts';
-import type { ObjectBody, Part, Reply, RequestHead } from './reply.ts';
+import type { HeaderList, ObjectBody, Reply, RequestHead } from './reply.ts';
 import { headerOf, NO_BYTES } from './reply.ts';
 import type { ContentTarget } from './request-target.ts';
 import { originForm, parseTarget } from './request-target.ts';
@@ -22,12 +25,25 @@ export interface DeciderParts {
   boxId: () => string | null;
   /** Where clients are sent whom we cannot serve; null before the fleet has told. */
   routerUrl: () => string | null;
+  variants: Variants;
+  /** For the Age header: whole seconds since an asset was last known to be the site's content. */
+  ageSeconds: (issuedAtMs: number) => number;
   /** False while new requests are to go back to the router. */
   accepting: () => boolean;
 }
 
 /** A clock that is further from the fleet's than this is not believed in a Date header, ms. */
 const CLOCK_ERROR_MS = 2_000;
+
+const NEW: HeaderList = ['Age', '0'];
+
+/** A request for a held asset that may be served. */
+interface Job {
+  request: RequestHead;
+  target: ContentTarget;
+  entitlement: OpenEntitlement;
+  asset: AssetEntry;
+}
 
 /**
  * Decides what a request is answered. It reads and writes nothing: what lies on the disk it knows from the
@@ -97,7 +113,7 @@ export class Decider {
       return textReply(403, `Refused: ${error.message}.`);
     }
     const asset = this.#servable(target, entitlement);
-    return asset ? this.#serve(request, target, entitlement, asset) : this.#handBack(target);
+    return asset ? this.#serve({ request, target, entitlement, asset }) : this.#handBack(target);
   }
 
   /** The asset, if this box can and may serve it now. */
@@ -112,79 +128,69 @@ export class Decider {
     return asset;
   }
 
-  #serve(
-    request: RequestHead,
-    target: ContentTarget,
-    entitlement: OpenEntitlement,
-    asset: AssetEntry,
-  ): Reply {
+  #serve(job: Job): Reply {
+    const { request, target, asset } = job;
     const { headers } = request;
-    const { sizeBytes } = asset.object;
-    const head = this.#heads.of(asset);
-    const precondition = evaluatePreconditions(headers, head);
+    const chosen = selectRepresentation(request, asset, this.#heads, this.#parts.variants);
+    // It takes nothing we have. The router's last resort, the origin, may have it.
+    if (!chosen) return this.#handBack(target);
+    const age = this.#age(asset);
+    const precondition = evaluatePreconditions(headers, chosen);
     if (precondition === 'not_modified') {
-      return { status: 304, fixed: head.always, own: [], body: null, close: false };
+      return { status: 304, fixed: chosen.always, own: age, body: null, close: false };
     }
     if (precondition === 'failed') return textReply(412, 'The content is not what was expected.');
+    const { sizeBytes } = chosen.source;
     const range = request.method === 'GET' ? headerOf(headers, 'range') : undefined;
-    const mayRange = range !== undefined && ifRangeHolds(headerOf(headers, 'if-range'), head);
+    const mayRange = range !== undefined && ifRangeHolds(headerOf(headers, 'if-range'), chosen);
     const asked = parseRange(mayRange ? range : undefined, sizeBytes);
     if (asked.kind === 'unsatisfiable') {
       return textReply(416, 'The content has no such range.', ['Content-Range', `bytes */${sizeBytes}`]);
     }
-    if (asked.kind === 'whole') {
-      const parts = sizeBytes === 0 ? [] : [{ before: NO_BYTES, start: 0, end: sizeBytes }];
-      const body = this.#bodyOf(target, entitlement, asset, parts, sizeBytes);
-      return { status: 200, fixed: head.whole, own: [], body, close: false };
-    }
-    return this.#partly(target, entitlement, asset, asked.spans);
+    if (asked.kind === 'part') return this.#partly(job, chosen, asked.spans, age);
+    const parts = sizeBytes === 0 ? [] : [{ before: NO_BYTES, start: 0, end: sizeBytes }];
+    const body = this.#bodyOf(job, chosen, { parts, closing: NO_BYTES, lengthBytes: sizeBytes });
+    return { status: 200, fixed: chosen.whole, own: age, body, close: false };
   }
 
   /** 206: one span plainly, several with lines between them (RFC 9110 section 15.3.7). */
-  #partly(
-    target: ContentTarget,
-    entitlement: OpenEntitlement,
-    asset: AssetEntry,
-    spans: readonly [Span, ...Span[]],
-  ): Reply {
-    const { sizeBytes } = asset.object;
-    const head = this.#heads.of(asset);
+  #partly(job: Job, chosen: Representation, spans: readonly [Span, ...Span[]], age: HeaderList): Reply {
+    const { sizeBytes } = chosen.source;
     if (spans.length === 1) {
       const [{ start, end }] = spans;
-      const own = [
-        'Content-Length',
-        String(end - start),
-        'Content-Range',
-        `bytes ${start}-${end - 1}/${sizeBytes}`,
-      ];
+      const lengthBytes = end - start;
+      const contentRange = `bytes ${start}-${end - 1}/${sizeBytes}`;
+      const own = [...age, 'Content-Length', String(lengthBytes), 'Content-Range', contentRange];
       const parts = [{ before: NO_BYTES, start, end }];
-      const body = this.#bodyOf(target, entitlement, asset, parts, end - start);
-      return { status: 206, fixed: head.part, own, body, close: false };
+      const body = this.#bodyOf(job, chosen, { parts, closing: NO_BYTES, lengthBytes });
+      return { status: 206, fixed: chosen.part, own, body, close: false };
     }
-    const made = multipartOf(spans, asset.headers.contentType, sizeBytes);
-    const own = ['Content-Type', made.contentType, 'Content-Length', String(made.lengthBytes)];
-    const body = this.#bodyOf(target, entitlement, asset, made.parts, made.lengthBytes);
-    return { status: 206, fixed: head.always, own, body: { ...body, closing: made.closing }, close: false };
+    const made = multipartOf(spans, chosen.contentType, sizeBytes);
+    const own = [...age, 'Content-Type', made.contentType, 'Content-Length', String(made.lengthBytes)];
+    return { status: 206, fixed: chosen.parts, own, body: this.#bodyOf(job, chosen, made), close: false };
   }
 
   #bodyOf(
-    target: ContentTarget,
-    entitlement: OpenEntitlement,
-    asset: AssetEntry,
-    parts: readonly Part[],
-    lengthBytes: number,
+    { request, target, entitlement, asset }: Job,
+    chosen: Representation,
+    { parts, closing, lengthBytes }: Pick<ObjectBody, 'parts' | 'closing' | 'lengthBytes'>,
   ): ObjectBody {
-    const { sha256, sizeBytes } = asset.object;
     return {
       kind: 'object',
       entitlement,
       assetId: asset.assetId,
-      source: { key: sha256, sha256, sizeBytes },
+      source: chosen.source,
       parts,
-      closing: NO_BYTES,
+      closing,
       lengthBytes,
-      instead: () => this.#handBack(target),
+      // A variant that cannot be read is gone by then, and the next best is chosen.
+      instead: () => (chosen.coding === null ? this.#handBack(target) : this.decide(request)),
     };
+  }
+
+  #age(asset: AssetEntry): HeaderList {
+    const seconds = this.#parts.ageSeconds(asset.issuedAtMs);
+    return seconds === 0 ? NEW : ['Age', String(seconds)];
   }
 
   #handBack(target: ContentTarget): Reply {

@@ -50,7 +50,7 @@ export interface ObjectBody {
 export interface Source {
   /** Of open files and copies in memory. */
   key: string;
-  /** The object. */
+  /** The object, whose variant it may be: its key is then another. */
   sha256: string;
   sizeBytes: number;
 }

@@ -45,6 +45,8 @@ export async function serve(
     limits: { ...CONTENT_LIMITS, ...limits },
     boxId: () => boxId,
     routerUrl: () => 'http://router.test:7081/',
+    accepting: () => true,
+    ageSeconds: () => 0,
     onDelivered: ({ token }, assetId, bytes, requests) => delivered.push({ token, assetId, bytes, requests }),
     onReadFailed: (sha256) => readFailed.push(sha256),
     ...more,

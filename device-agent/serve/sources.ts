@@ -19,11 +19,9 @@ export class Sources {
     return source.sizeBytes <= HOT_OBJECT_BYTES ? this.#hot.get(source.key) : undefined;
   }
 
-  /** Bytes in memory for a small object, an open file for another: that is to be released. */
+  /** Fetches what is not in memory yet: a small object's bytes, an open file for another. To be released. */
   async open(source: Source): Promise<Buffer | OpenFile> {
     const { key, sizeBytes } = source;
-    const hot = this.inMemory(source);
-    if (hot) return hot;
     const file = await this.#files.acquire(key);
     if (sizeBytes > HOT_OBJECT_BYTES) return file;
     try {

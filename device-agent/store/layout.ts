@@ -27,6 +27,10 @@ export class DiskLayout {
   get assets(): string {
     return path.join(this.home, 'assets');
   }
+  /** Objects in other content codings, made here. */
+  get encodings(): string {
+    return path.join(this.home, 'encodings');
+  }
   /** Delivery counts not yet settled. */
   get deliveries(): string {
     return path.join(this.home, 'deliveries');
