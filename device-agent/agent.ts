@@ -17,7 +17,7 @@ import type { FleetSettings, Identity } from './identity/identity.ts';
 import { StateDirectory } from './identity/identity.ts';
 import type { Invitation } from './identity/pairing.ts';
 import { Pairing } from './identity/pairing.ts';
-import { makeDashboard, pausedForMs } from './lan/dashboard.ts';
+import { lineStatus, makeDashboard } from './lan/dashboard.ts';
 import type { LanServer } from './lan/lan-server.ts';
 import { Password } from './lan/password.ts';
 import { FleetSession } from './link/fleet-session.ts';
@@ -387,9 +387,8 @@ export class Agent {
       defaultFleetUrl: () => this.#identity?.fleetUrl ?? this.#options.fleetUrl,
       pair: (claimCode, fleetUrl) => this.#pair(claimCode, fleetUrl),
       disks: null,
-      uplink: null,
+      uplink: this.#uplink,
       testUplink: null,
-      history: null,
       scrub: null,
       logs,
     });
@@ -406,11 +405,7 @@ export class Agent {
       link,
       contentUrl: this.#contentUrl,
       diskPath: this.#options.diskPath,
-      uplink: {
-        accepting: this.#uplink.accepting,
-        pausedForMs: pausedForMs(this.household),
-        monthUsedUp: false,
-      },
+      uplink: lineStatus(this.#uplink.view(), this.#clock.bestNow()),
       store: this.#store,
       meter: this.#meter,
       content: this.#content,

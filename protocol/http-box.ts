@@ -1,6 +1,5 @@
 import * as z from 'zod';
 import { timeSchema } from './asset.ts';
-import { capsSchema } from './household.ts';
 import { claimCodeSchema } from './ids.ts';
 import { assetStateSchema, diskStateSchema, earningsSchema } from './messages.ts';
 
@@ -152,44 +151,6 @@ export const diskChoiceSchema = z.object({
 
 /** `POST /api/pause`: nothing is served or fetched for so long. */
 export const pauseSchema = z.object({ minutes: z.int().min(1).max(1440) });
-
-/** `GET /api/uplink`: what holds now, and how much of the month is used. */
-export const boxUplinkSchema = z.object({
-  accepting: z.boolean(),
-  pausedForMs: count.nullable(),
-  /** The caps that hold now; null: none. */
-  caps: capsSchema,
-  /** Which window of the schedule decides, by its place in the settings; null: none. */
-  window: count.nullable(),
-  /** What went over the line lately. */
-  upBytesPerSecond: z.number().min(0),
-  downBytesPerSecond: z.number().min(0),
-  month: z.object({
-    /** The calendar month in the household's time zone, such as 2026-11. */
-    name: z.string(),
-    upBytes: count,
-    downBytes: count,
-    limitBytes: count.nullable(),
-    resetsAt: timeSchema,
-  }),
-});
-export type BoxUplink = z.infer<typeof boxUplinkSchema>;
-
-/** `POST /api/uplink/test`: what the line did, and the caps that leave room for the household. */
-export const uplinkTestSchema = z.object({
-  upBytesPerSecond: z.number().min(0),
-  downBytesPerSecond: z.number().min(0),
-  proposed: capsSchema,
-});
-export type UplinkTestResult = z.infer<typeof uplinkTestSchema>;
-
-const traffic = { upBytes: count, downBytes: count, requests: count };
-/** `GET /api/history`: the last 24 hours by hour, 30 days by day, oldest first; hours and days without any are there. */
-export const boxHistorySchema = z.object({
-  hours: z.array(z.object({ at: timeSchema, ...traffic })).max(48),
-  days: z.array(z.object({ date: z.iso.date(), ...traffic })).max(31),
-});
-export type BoxHistory = z.infer<typeof boxHistorySchema>;
 
 /** `GET /api/network` */
 export const boxNetworkSchema = z.object({

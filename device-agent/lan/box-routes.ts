@@ -12,7 +12,7 @@ export function boxRoutes(view: BoxView): Routes {
     'GET /earnings': () => ({ earnings: view.earnings() }),
     'GET /activity': () => ({ items: view.activity.list() }),
     'GET /network': () => view.network(),
-    'GET /history': () => present(view.history)(),
+    'GET /history': () => view.uplink.history(),
     'GET /scrub': () => present(view.scrub)(),
     'GET /pair': () => ({ fleetUrl: view.defaultFleetUrl() }),
     'POST /pair': async ({ request }) => {
@@ -25,20 +25,20 @@ export function boxRoutes(view: BoxView): Routes {
 
 /** What the household decides about its line and its box. */
 export function settingsRoutes(view: BoxView): Routes {
-  const { settings } = view;
-  const pause = async (untilMs: number | null) => {
-    await settings.change({ pausedUntil: untilMs === null ? null : new Date(untilMs).toISOString() });
-    return view.status();
-  };
+  const { settings, uplink } = view;
   return {
     'GET /settings': () => settings.now,
     'PATCH /settings': async ({ request }) => settings.change(await readBody(request, settingsChangeSchema)),
     'POST /pause': async ({ request }) => {
       const { minutes } = await readBody(request, pauseSchema);
-      return pause(Date.now() + minutes * 60_000);
+      await uplink.pause(minutes);
+      return view.status();
     },
-    'DELETE /pause': () => pause(null),
-    'GET /uplink': () => present(view.uplink)(),
+    'DELETE /pause': async () => {
+      await uplink.resume();
+      return view.status();
+    },
+    'GET /uplink': () => uplink.view(),
     'POST /uplink/test': ({ signal }) => present(view.testUplink)(signal),
   };
 }

@@ -3,16 +3,14 @@ import type {
   Activity,
   BoxContent,
   BoxDisk,
-  BoxHistory,
   BoxNetwork,
   BoxScrub,
   BoxStatus,
-  BoxUplink,
   ContentQuery,
   LogLine,
-  UplinkTestResult,
 } from '#protocol/http-box.ts';
 import type { Earnings } from '#protocol/messages.ts';
+import type { UplinkHistory, UplinkTestResult, UplinkView } from '#protocol/uplink.ts';
 
 /** What the dashboard is shown and may do. What a box does not have is null, and answered with `unavailable`. */
 export interface BoxView {
@@ -26,10 +24,9 @@ export interface BoxView {
   settings: SettingsView;
   network: () => BoxNetwork;
   disks: DisksView | null;
-  uplink: (() => BoxUplink) | null;
+  uplink: LineView;
   /** @throws HearthError why it could not be measured */
   testUplink: ((signal: AbortSignal) => Promise<UplinkTestResult>) | null;
-  history: (() => BoxHistory) | null;
   scrub: (() => BoxScrub) | null;
   logs: LogsView | null;
 }
@@ -40,6 +37,14 @@ export interface SettingsView {
   change: (change: SettingsChange) => Promise<HouseholdSettings>;
   /** @returns what ends the listening */
   onChange: (listener: () => void) => unknown;
+}
+
+export interface LineView {
+  view: () => UplinkView;
+  history: () => UplinkHistory;
+  /** Nothing is served or fetched for so many minutes. */
+  pause: (minutes: number) => Promise<void>;
+  resume: () => Promise<void>;
 }
 
 export interface ActivityView {

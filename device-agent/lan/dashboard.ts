@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { ActivityLog } from '#agent/activity/activity.ts';
 import type { Household } from '#agent/settings/household.ts';
 import type { BoxNetwork, BoxStatus } from '#protocol/http-box.ts';
+import type { UplinkView } from '#protocol/uplink.ts';
 import type { BoxView } from './box-view.ts';
 import { LanServer } from './lan-server.ts';
 import { LoginLimit } from './login-limit.ts';
@@ -42,11 +43,11 @@ export function makeDashboard(parts: DashboardParts): LanServer {
   });
 }
 
-/** What is left of the household's pause by the box's own clock, ms; null when there is none. */
-export function pausedForMs(household: Household, nowMs = Date.now()): number | null {
-  const { pausedUntil } = household.now;
-  const leftMs = pausedUntil === null ? 0 : Date.parse(pausedUntil) - nowMs;
-  return leftMs > 0 ? leftMs : null;
+/** The line as the status says it. @param nowMs by the clock that the pause was set with */
+export function lineStatus(view: UplinkView, nowMs: number): BoxStatus['uplink'] {
+  const { accepting, reason, pausedUntil } = view;
+  const leftMs = pausedUntil === null ? 0 : Math.round(Date.parse(pausedUntil) - nowMs);
+  return { accepting, pausedForMs: leftMs > 0 ? leftMs : null, monthUsedUp: reason === 'month_used_up' };
 }
 
 function networkOf(parts: DashboardParts, link: BoxStatus['link']): BoxNetwork {

@@ -6,6 +6,8 @@ import { ActivityLog } from '#agent/activity/activity.ts';
 import { LogRing } from '#agent/logs/log-ring.ts';
 import { Household } from '#agent/settings/household.ts';
 import { silent, tempFolder } from '#agent/store/store-fixture.ts';
+import { Clock } from '#agent/time/clock.ts';
+import { Uplink } from '#agent/uplink/uplink.ts';
 import { HearthError } from '#protocol/errors.ts';
 import { DEFAULT_HOUSEHOLD } from '#protocol/household.ts';
 import type { BoxStatus } from '#protocol/http-box.ts';
@@ -37,6 +39,8 @@ export async function serveLan(t: TestContext, view: Partial<BoxView> = {}) {
   const household = await Household.open(folder, DEFAULT_HOUSEHOLD);
   const activity = new ActivityLog(() => new Date().toISOString());
   const logs = new LogRing(null);
+  const uplink = new Uplink({ household, clock: new Clock(), log: silent, onTrouble: (error) => error });
+  t.after(() => uplink.close());
   const status = { connections: 0 };
   const paired: [string, string | null][] = [];
   const lan = new LanServer({
@@ -68,9 +72,8 @@ export async function serveLan(t: TestContext, view: Partial<BoxView> = {}) {
         link: { state: 'unpaired', since: '2026-01-01T00:00:00.000Z', problem: null },
       }),
       disks: null,
-      uplink: null,
+      uplink,
       testUplink: null,
-      history: null,
       scrub: null,
       logs,
       ...view,
