@@ -28,7 +28,8 @@ import { testDatabase } from './postgres.ts';
 
 export interface SystemOptions {
   boxes: number;
-  fleetEnv?: Record<string, string>;
+  /** As a function when it names the ports, which are chosen at the start. */
+  fleetEnv?: Record<string, string> | ((ports: FleetPorts) => Record<string, string>);
   agentEnv?: Record<string, string>;
   /** A Postgres of the test's own, when it means to kill it. */
   database?: () => Promise<TestDatabase>;
@@ -99,6 +100,7 @@ export class TestSystem {
   }
 
   async startFleet(): Promise<void> {
+    const { fleetEnv } = this.options;
     this.fleet = await startFleet({
       databaseUrl: this.database.url,
       keysDir: join(this.directory, 'keys'),
@@ -106,7 +108,10 @@ export class TestSystem {
       adminToken: this.adminToken,
       adminPassword: 'correct horse battery',
       heartbeatMs: 500,
-      env: { HEARTH_SPOT_CHECKS_PER_HOUR: '0', ...this.options.fleetEnv },
+      env: {
+        HEARTH_SPOT_CHECKS_PER_HOUR: '0',
+        ...(typeof fleetEnv === 'function' ? fleetEnv(this.ports) : fleetEnv),
+      },
     });
   }
 
@@ -153,17 +158,21 @@ export class TestSystem {
     return this.api.all('/boxes', boxesPage);
   }
 
-  async untilRoutable(box: TestBox): Promise<void> {
+  async untilRoutable(box: Pick<TestBox, 'id' | 'label'>, timeoutMs = PATIENCE_MS): Promise<void> {
     await waitFor(
       async () =>
         (await this.knownBoxes()).find((one) => one.id === box.id && one.state === 'online' && one.routable),
       `${box.label} is not routable again`,
-      { timeoutMs: PATIENCE_MS },
+      { timeoutMs },
     );
   }
 
-  async addSite(hostname = `s${randomBytes(5).toString('hex')}.localhost`): Promise<Site> {
-    return this.api.post('/sites', { hostname, origin: this.origin.url, tenantName: hostname }, siteSchema);
+  /** @param origin where boxes find the origin too, when that is not where we do */
+  async addSite(
+    hostname = `s${randomBytes(5).toString('hex')}.localhost`,
+    origin = this.origin.url,
+  ): Promise<Site> {
+    return this.api.post('/sites', { hostname, origin, tenantName: hostname }, siteSchema);
   }
 
   /** Names paths of the site to the fleet and waits until each was read, or refused. */
@@ -184,7 +193,7 @@ export class TestSystem {
     return this.api.all(`/assets?siteId=${site.id}`, assetsPage);
   }
 
-  async assign(assets: Asset[], boxes: TestBox[], ttlMs: number | null = null): Promise<void> {
+  async assign(assets: Asset[], boxes: Pick<TestBox, 'id'>[], ttlMs: number | null = null): Promise<void> {
     await this.api.post(
       '/assignments',
       {
@@ -203,12 +212,12 @@ export class TestSystem {
     return all.flatMap((one) => one.placements).filter((placement) => ids.has(placement.assetId));
   }
 
-  async untilHeld(assets: Asset[], boxes: TestBox[], timeoutMs = PATIENCE_MS): Promise<void> {
+  async untilHeld(assets: Asset[], boxes: Pick<TestBox, 'id'>[], timeoutMs = PATIENCE_MS): Promise<void> {
     let last: Placement[] = [];
     await waitFor(
       async () => {
         last = await this.placements(assets);
-        const holds = (asset: Asset, box: TestBox) =>
+        const holds = (asset: Asset, box: Pick<TestBox, 'id'>) =>
           last.some(
             (one) =>
               one.assetId === asset.id &&
