@@ -4,6 +4,7 @@ import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import path from 'node:path';
 import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { PASSWORD, serveLan } from './lan-fixture.ts';
 import { Password } from './password.ts';
 
@@ -175,6 +176,17 @@ test('lan: static files, safely', async (t) => {
   const script = await call('GET', '/assets/main-ABCDEF12.js');
   assert.match(String(script.headers['cache-control']), /immutable/);
   assert.match(String(script.headers['content-type']), /javascript/);
+  assert.equal(script.headers['content-encoding'], undefined);
+  await writeFile(path.join(webui, 'assets', 'main-ABCDEF12.js.gz'), gzipSync('let x'));
+  const ask = async (accepted: string) =>
+    call('GET', '/assets/main-ABCDEF12.js', undefined, { 'accept-encoding': accepted });
+  const zipped = await ask('br, gzip;q=0.8');
+  assert.equal(zipped.headers['content-encoding'], 'gzip');
+  assert.equal(zipped.headers.vary, 'accept-encoding');
+  assert.match(String(zipped.headers['content-type']), /javascript/);
+  assert.match(String(zipped.headers['cache-control']), /immutable/);
+  assert.equal((await ask('gzip;q=0')).text, 'let x');
+  assert.equal((await ask('identity')).text, 'let x');
   for (const target of [
     '/../secret.txt',
     '/%2e%2e/secret.txt',

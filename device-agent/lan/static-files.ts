@@ -31,13 +31,18 @@ export class StaticFiles {
   }
 
   async serve(request: IncomingMessage, response: ServerResponse, pathname: string): Promise<void> {
-    const file = await this.#find(pathname === '/' ? '/index.html' : pathname);
-    if (!file) return this.#missing(response, pathname);
-    const hashed = /[.-][0-9a-zA-Z]{8,}\.\w+$/.test(file.name);
+    const name = pathname === '/' ? '/index.html' : pathname;
+    const plain = await this.#find(name);
+    if (!plain) return this.#missing(response, pathname);
+    const zipped = takesGzip(request) ? await this.#find(`${name}.gz`) : null;
+    const file = zipped ?? plain;
+    const hashed = /[.-][0-9a-zA-Z]{8,}\.\w+$/.test(plain.name);
     response.writeHead(200, {
-      'content-type': TYPES[path.extname(file.name)] ?? 'application/octet-stream',
+      'content-type': TYPES[path.extname(plain.name)] ?? 'application/octet-stream',
       'content-length': file.bytes,
       'cache-control': hashed ? 'public, max-age=31536000, immutable' : 'no-cache',
+      vary: 'accept-encoding',
+      ...(zipped ? { 'content-encoding': 'gzip' } : {}),
     });
     if (request.method === 'HEAD') {
       response.end();
@@ -70,4 +75,12 @@ export class StaticFiles {
     });
     response.end(body);
   }
+}
+
+/** Whether gzip is named and not refused by q=0, RFC 9110 12.5.3. */
+function takesGzip(request: IncomingMessage): boolean {
+  const named = /(?:^|,)\s*gzip\s*(?:;\s*q=([\d.]+))?\s*(?:,|$)/i.exec(
+    String(request.headers['accept-encoding'] ?? ''),
+  );
+  return named !== null && Number(named[1] ?? 1) > 0;
 }

@@ -1,12 +1,11 @@
-import { render, type VNode } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import type { VNode } from 'preact';
+import { useState } from 'preact/hooks';
 import './fleet.css';
-import { Fault, LanguageSwitch, LostBanner, Skeleton, Toasts } from '../shared/components/basics.tsx';
+import { Fault, LanguageSwitch, Skeleton } from '../shared/components/basics.tsx';
 import { Icon, type IconName, Mark } from '../shared/components/icon.tsx';
-import { startLanguage } from '../shared/i18n.ts';
-import { startPoll } from '../shared/poll.ts';
 import { useAction } from '../shared/query.ts';
-import { href, type Route, route, startRouter } from '../shared/router.ts';
+import { href, type Route, route } from '../shared/router.ts';
+import { startApp } from '../shared/start.tsx';
 import { logOut, readSession, session } from './state.ts';
 import { t } from './text.ts';
 import { AssetPage } from './views/asset.tsx';
@@ -58,20 +57,6 @@ function pageOf({ segments: [first, second] }: Route): { section: Section; page:
     default:
       return { section: 'overview', page: <Overview /> };
   }
-}
-
-function App() {
-  useEffect(() => {
-    const poll = startPoll({ run: readSession, intervalMs: SESSION_INTERVAL_MS, onError: () => {} });
-    return poll.stop;
-  }, []);
-  return (
-    <>
-      <LostBanner />
-      <Inside />
-      <Toasts />
-    </>
-  );
 }
 
 function Inside() {
@@ -152,7 +137,4 @@ function Console({ username }: { username: string }) {
   );
 }
 
-startLanguage();
-startRouter();
-const root = document.getElementById('app');
-if (root) render(<App />, root);
+startApp({ readSession, sessionIntervalMs: SESSION_INTERVAL_MS, Inside });

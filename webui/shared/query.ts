@@ -28,6 +28,13 @@ export function forgetQueries(): void {
   entries.clear();
 }
 
+/** Puts an answer that came by itself in the place of the one asked for. */
+export function putQuery<T>(path: string, update: (before: T | undefined) => T): void {
+  const entry = entryOf(path);
+  entry.data.value = update(entry.data.peek() as T | undefined);
+  entry.error.value = undefined;
+}
+
 /** Asks again, now, everything on screen whose path starts so: after a change. */
 export function refreshQueries(prefix: string): void {
   for (const query of active) if (query.path.startsWith(prefix)) query.refresh();

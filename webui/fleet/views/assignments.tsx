@@ -1,7 +1,8 @@
 import { useState } from 'preact/hooks';
 import type { Assignment } from '#protocol/http-fleet.ts';
 import { Bar } from '../../shared/components/bars.tsx';
-import { Badge, Button, Card, Empty, Loaded, Segments, type Tone } from '../../shared/components/basics.tsx';
+import { Badge, Segments, type Tone } from '../../shared/components/basics.tsx';
+import { ListCard } from '../../shared/components/list.tsx';
 import { formatDateTime, formatNumber } from '../../shared/format.ts';
 import { usePages } from '../../shared/query.ts';
 import { href } from '../../shared/router.ts';
@@ -39,26 +40,19 @@ export function Assignments() {
           ]}
         />
       </div>
-      <Loaded query={assignments} heights={[300]}>
-        {({ items, next }) => (
-          <Card>
-            {items.length === 0 ? (
-              <Empty title={t('assignments.none.title')} text={t('assignments.none.text')} />
-            ) : (
-              <ul>
-                {pushesOf(items).map((push) => (
-                  <Row key={push.createdAt} push={push} />
-                ))}
-              </ul>
-            )}
-            {next === null ? null : (
-              <div class="actions">
-                <Button onClick={() => setPages(pages + 1)}>{t('common.more')}</Button>
-              </div>
-            )}
-          </Card>
+      <ListCard
+        query={assignments}
+        empty={{ title: t('assignments.none.title'), text: t('assignments.none.text') }}
+        onMore={() => setPages(pages + 1)}
+      >
+        {(items) => (
+          <ul>
+            {pushesOf(items).map((push) => (
+              <Row key={push.createdAt} push={push} />
+            ))}
+          </ul>
         )}
-      </Loaded>
+      </ListCard>
     </>
   );
 }

@@ -1,7 +1,8 @@
 import { useState } from 'preact/hooks';
 import type { Box } from '#protocol/http-fleet.ts';
 import { Bar, CellBar } from '../../shared/components/bars.tsx';
-import { Button, Card, Empty, Loaded, When } from '../../shared/components/basics.tsx';
+import { Button, When } from '../../shared/components/basics.tsx';
+import { ListCard } from '../../shared/components/list.tsx';
 import {
   formatBytes,
   formatCredits,
@@ -27,22 +28,13 @@ export function Boxes() {
           {t('boxes.add')}
         </Button>
       </Head>
-      <Loaded query={boxes} heights={[320]}>
-        {({ items, next }) => (
-          <Card>
-            {items.length === 0 ? (
-              <Empty title={t('boxes.none.title')} text={t('boxes.none.text')} />
-            ) : (
-              <BoxTable items={items} />
-            )}
-            {next === null ? null : (
-              <div class="actions">
-                <Button onClick={() => setPages(pages + 1)}>{t('common.more')}</Button>
-              </div>
-            )}
-          </Card>
-        )}
-      </Loaded>
+      <ListCard
+        query={boxes}
+        empty={{ title: t('boxes.none.title'), text: t('boxes.none.text') }}
+        onMore={() => setPages(pages + 1)}
+      >
+        {(items) => <BoxTable items={items} />}
+      </ListCard>
       {adding ? <AddBox onClose={() => setAdding(false)} /> : null}
     </>
   );

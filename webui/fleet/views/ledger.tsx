@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks';
 import type { Account, Transfer } from '#protocol/http-fleet.ts';
-import { Badge, Button, Card, Empty, Loaded } from '../../shared/components/basics.tsx';
+import { Badge } from '../../shared/components/basics.tsx';
+import { ListCard } from '../../shared/components/list.tsx';
 import { formatBytes, formatCreditsFixed, formatDateTime } from '../../shared/format.ts';
 import { usePages } from '../../shared/query.ts';
 import { href, navigate, route } from '../../shared/router.ts';
@@ -16,22 +17,14 @@ export function Ledger() {
   return (
     <>
       <Head title={t('nav.ledger')} lead={t('ledger.lead')} />
-      <Loaded query={accounts} heights={[260]}>
-        {({ items, next }) => (
-          <Card title={t('ledger.accounts')}>
-            {items.length === 0 ? (
-              <Empty title={t('ledger.none.title')} text={t('ledger.none.text')} />
-            ) : (
-              <Accounts items={items} />
-            )}
-            {next === null ? null : (
-              <div class="actions">
-                <Button onClick={() => setAccountPages(accountPages + 1)}>{t('common.more')}</Button>
-              </div>
-            )}
-          </Card>
-        )}
-      </Loaded>
+      <ListCard
+        query={accounts}
+        title={t('ledger.accounts')}
+        empty={{ title: t('ledger.none.title'), text: t('ledger.none.text') }}
+        onMore={() => setAccountPages(accountPages + 1)}
+      >
+        {(items) => <Accounts items={items} />}
+      </ListCard>
       <Transfers
         key={accountId ?? ''}
         accountId={accountId}
@@ -99,45 +92,40 @@ function Transfers({ accountId, name }: { accountId: string | null; name: string
     accountId === null ? '/ledger/transfers' : `/ledger/transfers?accountId=${encodeURIComponent(accountId)}`;
   const transfers = usePages<Transfer>(api, path, LIST_INTERVAL_MS, pages);
   return (
-    <Loaded query={transfers} heights={[320]}>
-      {({ items, next }) => (
-        <Card
-          title={accountId === null ? t('ledger.transfers') : t('ledger.transfersOf', { name })}
-          aside={accountId === null ? null : <a href={href('ledger')}>{t('ledger.allTransfers')}</a>}
-        >
-          {items.length === 0 ? <p class="soft">{t('ledger.transfers.none')}</p> : null}
-          <ul>
-            {items.map((transfer) => (
-              <li key={transfer.id} class="transfer">
-                <div>
-                  <p class="strong">{kindText(transfer.kind)}</p>
-                  {transfer.memo ? <p class="soft small break">{memoText(transfer.memo)}</p> : null}
-                  <time class="soft small" dateTime={transfer.createdAt}>
-                    {formatDateTime(transfer.createdAt)}
-                  </time>
-                </div>
-                <ul class="entries">
-                  {transfer.entries.map((entry) => (
-                    <li key={entry.accountId}>
-                      <span class="break">{nameOf(entry.accountId, entry.accountName)}</span>
-                      <span class={BigInt(entry.amount) > 0n ? 'strong' : 'soft'}>
-                        {BigInt(entry.amount) > 0n ? '+' : ''}
-                        {formatCreditsFixed(entry.amount)}
-                      </span>
-                    </li>
-                  ))}
-                </ul>
-              </li>
-            ))}
-          </ul>
-          {next === null ? null : (
-            <div class="actions">
-              <Button onClick={() => setPages(pages + 1)}>{t('common.more')}</Button>
-            </div>
-          )}
-        </Card>
+    <ListCard
+      query={transfers}
+      title={accountId === null ? t('ledger.transfers') : t('ledger.transfersOf', { name })}
+      aside={accountId === null ? null : <a href={href('ledger')}>{t('ledger.allTransfers')}</a>}
+      empty={t('ledger.transfers.none')}
+      onMore={() => setPages(pages + 1)}
+    >
+      {(items) => (
+        <ul>
+          {items.map((transfer) => (
+            <li key={transfer.id} class="transfer">
+              <div>
+                <p class="strong">{kindText(transfer.kind)}</p>
+                {transfer.memo ? <p class="soft small break">{memoText(transfer.memo)}</p> : null}
+                <time class="soft small" dateTime={transfer.createdAt}>
+                  {formatDateTime(transfer.createdAt)}
+                </time>
+              </div>
+              <ul class="entries">
+                {transfer.entries.map((entry) => (
+                  <li key={entry.accountId}>
+                    <span class="break">{nameOf(entry.accountId, entry.accountName)}</span>
+                    <span class={BigInt(entry.amount) > 0n ? 'strong' : 'soft'}>
+                      {BigInt(entry.amount) > 0n ? '+' : ''}
+                      {formatCreditsFixed(entry.amount)}
+                    </span>
+                  </li>
+                ))}
+              </ul>
+            </li>
+          ))}
+        </ul>
       )}
-    </Loaded>
+    </ListCard>
   );
 }
 

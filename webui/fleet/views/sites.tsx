@@ -1,9 +1,10 @@
 import { useState } from 'preact/hooks';
 import type { Site } from '#protocol/http-fleet.ts';
 import { CellBar } from '../../shared/components/bars.tsx';
-import { Button, Card, Empty, Fault, Loaded, toast } from '../../shared/components/basics.tsx';
+import { Button, Fault, toast } from '../../shared/components/basics.tsx';
 import { Dialog, DialogActions } from '../../shared/components/dialog.tsx';
 import { Field, Form } from '../../shared/components/form.tsx';
+import { ListCard } from '../../shared/components/list.tsx';
 import { formatBytes, formatCreditsFixed, formatNumber } from '../../shared/format.ts';
 import { refreshQueries, useAction, useQuery } from '../../shared/query.ts';
 import { href } from '../../shared/router.ts';
@@ -22,17 +23,9 @@ export function Sites() {
           {t('sites.add')}
         </Button>
       </Head>
-      <Loaded query={sites} heights={[260]}>
-        {({ items }) => (
-          <Card>
-            {items.length === 0 ? (
-              <Empty title={t('sites.none.title')} text={t('sites.none.text')} />
-            ) : (
-              <SiteTable items={items} />
-            )}
-          </Card>
-        )}
-      </Loaded>
+      <ListCard query={sites} empty={{ title: t('sites.none.title'), text: t('sites.none.text') }}>
+        {(items) => <SiteTable items={items} />}
+      </ListCard>
       {adding ? <AddSite onClose={() => setAdding(false)} /> : null}
     </>
   );

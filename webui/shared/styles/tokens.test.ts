@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 const css = readFileSync(join(import.meta.dirname, 'tokens.css'), 'utf8');
-const [lightCss = '', darkCss = ''] = css.split('@media (prefers-color-scheme: dark)');
+const [lightCss = '', darkCss = ''] = css.split(':root[data-theme="dark"]');
 
 /** Colours by name, of one theme; the dark one changes some of the light one's. */
 function colours(...blocks: string[]): Map<string, string> {
