@@ -39,6 +39,7 @@ export function spawnAgent(t: TestContext, env: Record<string, string>, program 
       HEARTH_BIND: '127.0.0.1',
       HEARTH_LAN_PORT: '0',
       HEARTH_CONTENT_PORT: '0',
+      HEARTH_DISK_ON_ROOT: 'yes',
       HEARTH_DISK_FLOOR_BYTES: '0',
       HEARTH_DISK_PROBE_MS: '200',
       HEARTH_DELIVERY_FLUSH_MS: '100',

@@ -10,6 +10,9 @@ import { Account } from './account/account.ts';
 import { ActivityLog } from './activity/activity.ts';
 import { Commands } from './commands/commands.ts';
 import { DiskWatch } from './disk-watch.ts';
+import { within } from './disks/places.ts';
+import type { Disks } from './disks/wiring.ts';
+import { openDisks } from './disks/wiring.ts';
 import { DOWNLOAD_DEFAULTS } from './fetch/download.ts';
 import { Downloads } from './fetch/downloads.ts';
 import { ORIGIN_DEFAULTS, OriginClient } from './fetch/origin.ts';
@@ -33,9 +36,8 @@ import { TokenGate } from './serve/token-gate.ts';
 import { Validity } from './serve/validity.ts';
 import { Household } from './settings/household.ts';
 import { contentOf, statusOf } from './status.ts';
-import { Disk } from './store/disk.ts';
+import type { Disk } from './store/disk.ts';
 import { IntegrityCheck } from './store/integrity.ts';
-import { diskMemoryIn } from './store/marker.ts';
 import { Store } from './store/store.ts';
 import { StoreNews } from './store-news.ts';
 import { Clock } from './time/clock.ts';
@@ -45,6 +47,8 @@ import { Uplink } from './uplink/uplink.ts';
 const DOWNLOADS_AT_ONCE = 2;
 const MOST_BATCHES = 1_000;
 const KEEPALIVE_S = 30;
+/** What lies on the disk may take this long to be read before the box goes on without it, ms. */
+const DISK_START_MS = 15_000;
 /** How long the last batches may take to be settled at the end, ms. */
 const LAST_WORDS_MS = 2_000;
 
@@ -62,6 +66,7 @@ export class Agent {
   readonly #meter = new ServingMeter(this.#clock);
   readonly #tokens = new TokenGate();
   readonly #validity = new Validity(this.#clock);
+  readonly #disks: Disks;
   readonly #disk: Disk;
   readonly #store: Store;
   readonly #origin = new OriginClient(ORIGIN_DEFAULTS);
@@ -109,15 +114,20 @@ export class Agent {
     this.#uplink = new Uplink({ household, clock, log, onTrouble: (error) => this.#disk.failed(error) });
     this.#identity = identity;
     this.#link = this.#linkOf(identity ? 'connecting' : 'unpaired', null);
-    this.#disk = new Disk({
-      path: options.diskPath,
-      memory: diskMemoryIn(options.stateDir),
-      boxId: identity?.boxId ?? null,
-      floorBytes: options.diskFloorBytes,
-      probeMs: options.diskProbeMs,
+    this.#disks = openDisks({
+      wish: {
+        path: options.diskPath,
+        onRoot: options.diskOnRoot,
+        floorBytes: options.diskFloorBytes,
+        probeMs: options.diskProbeMs,
+      },
+      stateDir: options.stateDir,
+      household,
+      boxId: () => this.#identity?.boxId ?? null,
       stamp,
       log,
     });
+    this.#disk = this.#disks.disk;
     this.#usage = new UsageKeeper(this.#disk, this.#uplink, log);
     this.#store = new Store(this.#disk, log);
     this.#downloads = new Downloads({
@@ -167,7 +177,7 @@ export class Agent {
       onDelivered: ({ token, siteId, prefix }, assetId, bytes, requests) =>
         this.#account.record({ token, siteId, prefix, assetId, bytes, requests }),
       onReadFailed: (sha256, error) => {
-        log.warn({ sha256, reason: messageOf(this.#disk.failed(error)) }, 'an object could not be read');
+        log.warn({ sha256, reason: messageOf(this.#disk.failed(error, sha256)) }, 'an object could not be read');
         this.#integrity.recheck(sha256);
       },
     });
@@ -222,13 +232,15 @@ export class Agent {
       await mkdir(folder, { recursive: true, mode: 0o700 });
       await this.#account.useFolder(folder);
     }
-    await this.#disk.start();
-    await this.#watch.settled();
-    await this.#usage.settled();
     const listening = await this.#content.listen(contentPort, bind);
     this.#contentUrl = contentUrl ?? urlOf(bind, listening);
     const lanUrl = urlOf(bind, await this.#lan.listen(lanPort, bind));
     this.urls = { lanUrl, contentUrl: this.#contentUrl };
+    // Only now: a disk that hangs must not keep the dashboard from saying so.
+    this.#disks.mounts.start();
+    await this.#disk.start();
+    await within(this.#watch.settled(), DISK_START_MS, undefined);
+    await within(this.#usage.settled(), DISK_START_MS, undefined);
     if (this.#identity) this.#openSession(this.#identity);
     else await this.#pairByItself();
   }
@@ -250,6 +262,7 @@ export class Agent {
     await this.#store.close();
     await this.#usage.close();
     await this.#uplink.close();
+    this.#disks.mounts.close();
     await this.#disk.close();
     this.#origin.close();
     await this.#lan.close();
@@ -386,7 +399,7 @@ export class Agent {
       earnings: () => this.#session?.earnings ?? null,
       defaultFleetUrl: () => this.#identity?.fleetUrl ?? this.#options.fleetUrl,
       pair: (claimCode, fleetUrl) => this.#pair(claimCode, fleetUrl),
-      disks: null,
+      disks: this.#disks.choice,
       uplink: this.#uplink,
       testUplink: null,
       scrub: null,
@@ -404,7 +417,6 @@ export class Agent {
       box: { id: this.#identity?.boxId ?? null, label: this.#identity?.label ?? null },
       link,
       contentUrl: this.#contentUrl,
-      diskPath: this.#options.diskPath,
       uplink: lineStatus(this.#uplink.view(), this.#clock.bestNow()),
       store: this.#store,
       meter: this.#meter,

@@ -35,8 +35,19 @@ function defaultWebui(): string {
 const environmentSchema = z.object({
   /** Identity, keys and the password's hash. Internal flash: written only when one of them changes. */
   HEARTH_STATE_DIR: folder,
-  /** The folder that stands for the USB disk. */
-  HEARTH_DISK: folder,
+  /**
+   * The folder the USB disk is mounted at; `auto`: the largest suitable disk, and always the same one afterwards;
+   * unset: the one the household picks on the dashboard.
+   */
+  HEARTH_DISK: z
+    .string()
+    .transform((name) => (name === 'auto' ? ('auto' as const) : path.resolve(name)))
+    .optional(),
+  /** Take a folder of the system itself for the disk HEARTH_DISK names: for development. */
+  HEARTH_DISK_ON_ROOT: z
+    .enum(['yes', 'no'])
+    .default('no')
+    .transform((word) => word === 'yes'),
   HEARTH_BIND: z
     .string()
     .refine((address) => isIP(address) !== 0, 'must be an IP address')
@@ -82,7 +93,8 @@ const environmentSchema = z.object({
 
 export interface Options {
   stateDir: string;
-  diskPath: string;
+  diskPath: string | null;
+  diskOnRoot: boolean;
   bind: string;
   lanPort: number;
   contentPort: number;
@@ -125,7 +137,8 @@ export function readOptions(environment: NodeJS.ProcessEnv): { options: Options 
   return {
     options: {
       stateDir: env.HEARTH_STATE_DIR,
-      diskPath: env.HEARTH_DISK,
+      diskPath: env.HEARTH_DISK ?? null,
+      diskOnRoot: env.HEARTH_DISK_ON_ROOT,
       bind: env.HEARTH_BIND,
       lanPort: env.HEARTH_LAN_PORT,
       contentPort: env.HEARTH_CONTENT_PORT,

@@ -10,7 +10,6 @@ export interface StatusParts {
   box: { id: string | null; label: string | null };
   link: BoxStatus['link'];
   contentUrl: string;
-  diskPath: string;
   uplink: BoxStatus['uplink'];
   store: Store;
   meter: ServingMeter;
@@ -38,7 +37,7 @@ export function statusOf(parts: StatusParts): BoxStatus {
     },
     disk: {
       state: store.disk.state,
-      path: parts.diskPath,
+      path: store.disk.layout.root,
       ...store.disk.usage,
       usedBytes: bytes,
       id: null,

@@ -70,6 +70,7 @@ export function startAgent(options: AgentOptions): Promise<Program> {
     env: {
       HEARTH_STATE_DIR: options.stateDir,
       HEARTH_DISK: options.disk,
+      HEARTH_DISK_ON_ROOT: 'yes',
       HEARTH_BIND: '127.0.0.1',
       HEARTH_LAN_PORT: String(options.lanPort),
       HEARTH_CONTENT_PORT: String(options.contentPort),

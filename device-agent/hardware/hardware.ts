@@ -1,6 +1,8 @@
 import os from 'node:os';
-import path from 'node:path';
 import type { Logger } from 'pino';
+import type { Capacity } from '#agent/disks/capacities.ts';
+import { readCapacities } from '#agent/disks/capacities.ts';
+import { isWithin, parseMounts, readMountTable } from '#agent/disks/mounts.ts';
 import { messageOf } from '#protocol/errors.ts';
 import { LIMITS } from '#protocol/limits.ts';
 import type { Hardware } from '#protocol/messages.ts';
@@ -49,7 +51,7 @@ export async function readHardware(diskPath: string, stamp: string, log: Logger)
       const device = removable?.find((block) => block.mount !== '' && block.mount === disk.mount);
       return {
         ...disk,
-        filesystem: clip(device?.fsType),
+        filesystem: clip(disk.filesystem || device?.fsType),
         label: clip(device?.label),
         removable: device?.removable ?? false,
       };
@@ -65,36 +67,21 @@ export async function readHardware(diskPath: string, stamp: string, log: Logger)
   };
 }
 
-interface Mounted {
-  name: string;
-  mount: string;
-  totalBytes: number;
-  freeBytes: number;
-  chosen: boolean;
-}
-
-async function readDisks(diskPath: string): Promise<Mounted[]> {
-  const info = await import('node-disk-info').then((module) => module.default ?? module);
-  const mounted = (await info.getDiskInfo()).map((disk) => ({
-    name: clip(disk.filesystem),
-    mount: clip(disk.mounted),
-    // `df -P` counts blocks of 1 KiB.
-    totalBytes: whole(disk.blocks * 1024),
-    freeBytes: whole(disk.available * 1024),
-    chosen: false,
-  }));
+async function readDisks(diskPath: string): Promise<(Capacity & { chosen: boolean; filesystem: string })[]> {
+  const capacities = (await readCapacities()) ?? [];
+  const mounts = parseMounts(await readMountTable());
   // The innermost mount point above the folder is its disk.
-  const above = mounted
+  const chosen = capacities
     .filter((disk) => isWithin(diskPath, disk.mount))
     .sort((a, b) => b.mount.length - a.mount.length)[0];
-  if (above) above.chosen = true;
   const pseudo = /^(tmpfs|devtmpfs|udev|none|overlay|shm|efivarfs)$/;
-  return mounted.filter((disk) => disk.chosen || !pseudo.test(disk.name));
-}
-
-function isWithin(child: string, parent: string): boolean {
-  const relative = path.relative(parent, child);
-  return parent !== '' && !relative.startsWith('..') && !path.isAbsolute(relative);
+  return capacities
+    .map((disk) => ({
+      ...disk,
+      chosen: disk === chosen,
+      filesystem: mounts.findLast((mount) => mount.mount === disk.mount)?.filesystem ?? '',
+    }))
+    .filter((disk) => disk.chosen || !pseudo.test(disk.name));
 }
 
 function whole(value: number): number {

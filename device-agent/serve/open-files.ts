@@ -1,9 +1,9 @@
-import type { FileHandle } from 'node:fs/promises';
+import type { OpenedFile } from '#agent/store/object-file.ts';
 
 /** An open object and how many responses read it. */
 export interface OpenFile {
   readonly sha256: string;
-  readonly handle: FileHandle;
+  readonly handle: OpenedFile;
   /** Taken out of the cache: what is read from it is not to be kept. */
   readonly withdrawn: boolean;
   /** Some of its bytes are known to be wrong: nothing more of it may be sent. */
@@ -12,8 +12,8 @@ export interface OpenFile {
 
 interface Entry {
   readonly sha256: string;
-  readonly opening: Promise<FileHandle>;
-  handle: FileHandle | null;
+  readonly opening: Promise<OpenedFile>;
+  handle: OpenedFile | null;
   /** Those who wait for it to be opened included. */
   readers: number;
   /** Taken out of the cache: closed when the last reader is done. */
@@ -27,13 +27,13 @@ interface Entry {
  * under one of them: its number could by then be another file's.
  */
 export class OpenFiles {
-  readonly #open: (sha256: string) => Promise<FileHandle>;
+  readonly #open: (sha256: string) => Promise<OpenedFile>;
   readonly #limit: number;
   readonly #entries = new Map<string, Entry>();
   /** Those nobody reads, oldest first. */
   readonly #idle = new Map<string, Entry>();
 
-  constructor(open: (sha256: string) => Promise<FileHandle>, limit: number) {
+  constructor(open: (sha256: string) => Promise<OpenedFile>, limit: number) {
     this.#open = open;
     this.#limit = limit;
   }
@@ -62,7 +62,7 @@ export class OpenFiles {
     try {
       const handle = entry.handle ?? (await entry.opening);
       entry.handle = handle;
-      return entry as Entry & { handle: FileHandle };
+      return entry as Entry & { handle: OpenedFile };
     } catch (error) {
       entry.readers--;
       if (this.#entries.get(sha256) === entry) this.#entries.delete(sha256);

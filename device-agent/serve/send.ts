@@ -1,5 +1,6 @@
 import { read } from 'node:fs';
 import type { ServerResponse } from 'node:http';
+import { placeOf } from '#agent/store/object-file.ts';
 import type { Buffers } from './buffers.ts';
 import type { OpenFile } from './open-files.ts';
 
@@ -62,7 +63,8 @@ export async function sendSlice(
     const length = Math.min(buffer.length, span.end - at);
     let bytesRead: number;
     try {
-      bytesRead = await readInto(file.handle.fd, buffer, length, at);
+      const { fd, position, lengthBytes } = placeOf(file.handle, at);
+      bytesRead = await readInto(fd, buffer, Math.min(length, lengthBytes), position);
       if (bytesRead === 0) throw new Error('the file is shorter than it should be');
     } catch (error) {
       buffers.pool.give(buffer);

@@ -1,4 +1,4 @@
-import type { FileHandle } from 'node:fs/promises';
+import type { OpenedFile } from '#agent/store/object-file.ts';
 import { HOT_OBJECT_BYTES, HotSet } from './hot-set.ts';
 import type { OpenFile } from './open-files.ts';
 import { OpenFiles } from './open-files.ts';
@@ -9,7 +9,7 @@ export class Sources {
   readonly #files: OpenFiles;
   readonly #hot: HotSet;
 
-  constructor(open: (key: string) => Promise<FileHandle>, limits: { openFiles: number; hotBytes: number }) {
+  constructor(open: (key: string) => Promise<OpenedFile>, limits: { openFiles: number; hotBytes: number }) {
     this.#files = new OpenFiles(open, limits.openFiles);
     this.#hot = new HotSet(limits.hotBytes);
   }

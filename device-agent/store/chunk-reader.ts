@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { FileHandle } from 'node:fs/promises';
+import type { ObjectFile } from './object-file.ts';
 
 /** Bytes read from the disk at once. */
 export const PIECE_BYTES = 1024 * 1024;
@@ -11,7 +11,7 @@ export const PIECE_BYTES = 1024 * 1024;
  * @returns 32 bytes, or null when the file ends before the slice does
  */
 export async function hashSlice(
-  handle: FileHandle,
+  handle: Pick<ObjectFile, 'read'>,
   start: number,
   length: number,
   piece: Buffer,

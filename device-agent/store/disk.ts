@@ -1,80 +1,117 @@
 import { access, constants, open, rm, stat, statfs } from 'node:fs/promises';
 import type { Logger } from 'pino';
-import { errnoOf, syncDirectory, writeFileDurably } from '#agent/durable/durable-file.ts';
-import { HearthError, isHearthError, messageOf } from '#protocol/errors.ts';
-import { newId } from '#protocol/ids.ts';
+import { syncDirectory } from '#agent/durable/durable-file.ts';
+import { HearthError } from '#protocol/errors.ts';
 import type { DiskState } from '#protocol/messages.ts';
+import type { Finding, Trouble } from './disk-finding.ts';
+import { absent, findingOf, IN_ORDER, isReadable, NOT_ANSWERING, nameError } from './disk-finding.ts';
+import { DiskHealth } from './disk-health.ts';
+import type { IoSample } from './disk-latency.ts';
+import { DiskLatency, readIoSample } from './disk-latency.ts';
+import type { DiskPlace, DiskReason, DiskSpot } from './disk-place.ts';
+import type { DiskBounds, DiskUsage } from './disk-room.ts';
+import { capacityBytes, quotaBytes, roomBytes } from './disk-room.ts';
 import { makeFolder } from './folders.ts';
 import { DiskLayout } from './layout.ts';
 import type { DiskMemory, Marker } from './marker.ts';
-import { readMarker } from './marker.ts';
+import { freshMarker, readMarker, writeMarker } from './marker.ts';
+import { pinned } from './pinned.ts';
+import { sweepTemporary } from './sweep.ts';
 
 export interface DiskOptions {
-  path: string;
+  place: DiskPlace;
   memory: DiskMemory;
   boxId: string | null;
-  /** Free space left to the owner, bytes. */
-  floorBytes: number;
+  /** Asked at each use: the household may change its mind. */
+  bounds: () => DiskBounds;
   probeMs: number;
   stamp: () => string;
   log: Logger;
+  /** A look that takes longer says that the disk is slow, ms. */
+  slowMs?: number;
+  /** A look that takes longer is given up, and the disk with it until it answers, ms. */
+  hungMs?: number;
+  /** First wait before a disk with many I/O errors is tried again, ms. */
+  quarantineMs?: number;
+  now?: () => number;
+  /** The kernel's figures on a device. */
+  sample?: (device: string, nowMs: number) => Promise<IoSample | null>;
 }
 
-type Finding = { state: DiskState; problem: string | null };
-export type DiskListener = (state: DiskState, before: DiskState) => void;
+/** What it returns has let go of the disk when it resolves. */
+export type DiskListener = (state: DiskState, before: DiskState) => void | Promise<void>;
 
 /** Room for counts and manifests, bytes. */
 const SMALL_FILES_BYTES = 1024 * 1024;
-/** A look that takes longer than this says the disk is slow, ms. */
-const SLOW_MS = 5_000;
+const SLOW_MS = 2_000;
+const HUNG_MS = 10_000;
 
 /**
  * The USB disk as the rest of the agent sees it: a folder with a state. It is looked at every few seconds, and
  * errors met elsewhere are told to it, so that each trouble has one name and ends by itself.
  */
 export class Disk {
-  readonly layout: DiskLayout;
+  readonly layout = new DiskLayout();
   readonly #options: DiskOptions;
   readonly #listeners: DiskListener[] = [];
-  #finding: Finding = { state: 'absent', problem: 'the disk has not been looked at yet' };
-  #usage = { totalBytes: 0, freeBytes: 0 };
+  readonly #health: DiskHealth;
+  readonly #latency = new DiskLatency();
+  readonly #now: () => number;
+  #finding: Finding = absent('not_looked_at', 'the disk has not been looked at yet');
+  #usage: DiskUsage = { totalBytes: 0, freeBytes: 0 };
+  #used = () => 0;
   #boxId: string | null;
+  #id: string | null = null;
   /** What a download waits for, bytes; 0 when none does. */
   #neededBytes = 0;
   /** Trouble met since the last look that a look alone would not see. */
-  #trouble: 'disk_full' | 'disk_read_only' | 'disk_failing' | null = null;
+  #trouble: Trouble | null = null;
   #timer: NodeJS.Timeout | null = null;
-  #looking: Promise<void> | null = null;
+  /** The look under way; it may hang in the kernel for as long as the disk does. */
+  #work: Promise<void> | null = null;
+  /** Ends with the look under way, or when that is given up. */
+  #bounded: Promise<void> | null = null;
+  /** While set, nothing is done with the disk. */
+  #held: Finding | null = null;
+  #lettingGo: Promise<void> | null = null;
+  #spot: DiskSpot | null = null;
   #laidOut = false;
   #closed = false;
 
   constructor(options: DiskOptions) {
     this.#options = options;
     this.#boxId = options.boxId;
-    this.layout = new DiskLayout(options.path);
+    this.#now = options.now ?? (() => performance.now());
+    this.#health = new DiskHealth(options.quarantineMs);
   }
 
   get state(): DiskState {
     return this.#finding.state;
   }
+  get reason(): DiskReason | null {
+    return this.#finding.reason;
+  }
   get problem(): string | null {
     return this.#finding.problem;
+  }
+  /** Of the marker on it; null before one was seen. */
+  get id(): string | null {
+    return this.#id;
   }
   get stamp(): () => string {
     return this.#options.stamp;
   }
-  get usage(): { totalBytes: number; freeBytes: number } {
+  get usage(): DiskUsage {
     return this.#usage;
   }
   /** True when what lies on it can be served. */
   get readable(): boolean {
-    return this.state !== 'absent' && this.state !== 'foreign';
+    return isReadable(this.#finding);
   }
   /** True when new bytes may be written; a full disk still takes deletions, and small files at its own risk. */
   get writable(): boolean {
     return this.state === 'ok' || this.state === 'slow';
   }
-
   /** True when small files (counts, manifests) can be written: a disk full up to the floor still takes them. */
   get takesSmallFiles(): boolean {
     return this.writable || (this.state === 'full' && this.#usage.freeBytes > SMALL_FILES_BYTES);
@@ -84,17 +121,18 @@ export class Disk {
     this.#listeners.push(listener);
   }
 
-  /** Looks at the disk now and then every `probeMs`. */
+  /** Looks at the disk now and then every `probeMs`. Takes no longer than a look may. */
   async start(): Promise<void> {
-    await this.look();
     this.#timer = setInterval(() => void this.look(), this.#options.probeMs);
     this.#timer.unref();
+    await this.look();
   }
 
+  /** Waits for the look under way, unless the disk hangs. */
   async close(): Promise<void> {
     this.#closed = true;
     if (this.#timer) clearInterval(this.#timer);
-    await this.#looking;
+    await this.#bounded;
   }
 
   /** @throws HearthError with the code of what is wrong, unless the disk can be written */
@@ -114,36 +152,33 @@ export class Disk {
     void this.look();
   }
 
-  /** Free bytes that Hearth may use. */
+  /** Who knows what Hearth's files take, bytes: the quota is kept by it. */
+  countBy(used: () => number): void {
+    this.#used = used;
+  }
+  /** Bytes that Hearth may still write: the one number for downloads, eviction and the fleet. */
   get spareBytes(): number {
-    return Math.max(0, this.#usage.freeBytes - this.#options.floorBytes);
+    return this.roomBytes(this.#used());
+  }
+  roomBytes(usedBytes: number): number {
+    return roomBytes(this.#options.bounds(), this.#usage, usedBytes);
+  }
+  /** What Hearth's files could take in all, bytes. */
+  capacityBytes(usedBytes: number = this.#used()): number {
+    return capacityBytes(this.#options.bounds(), this.#usage, usedBytes);
   }
 
-  /** Takes note of an error met on the disk and gives it its name. */
-  failed(error: unknown): HearthError {
+  /**
+   * Takes note of an error met on the disk and gives it its name.
+   * @param object whose bytes were read or written: errors on several say that it is the disk
+   */
+  failed(error: unknown, object: string | null = null): HearthError {
     if (error instanceof HearthError) return error;
-    const errno = errnoOf(error);
-    const made = (code: 'disk_full' | 'disk_read_only' | 'disk_failing', message: string) => {
-      this.#trouble = code;
-      void this.look();
-      return new HearthError(code, message, { cause: error });
-    };
-    if (errno === 'ENOSPC' || errno === 'EDQUOT') return made('disk_full', 'the disk is full');
-    if (errno === 'EROFS' || errno === 'EACCES' || errno === 'EPERM') {
-      return made('disk_read_only', 'the disk cannot be written');
-    }
-    if (['ENOENT', 'ENOTDIR', 'ENODEV', 'ENXIO', 'ESTALE'].includes(errno)) {
-      void this.look();
-      return new HearthError('disk_absent', 'a file is missing from the disk', { cause: error });
-    }
-    if (['EISDIR', 'ELOOP', 'EEXIST', 'ENOTEMPTY'].includes(errno)) {
-      const { path, dest } = error as NodeJS.ErrnoException & { dest?: string };
-      return new HearthError('disk_failing', `${dest ?? path ?? 'something'} is in the way: remove it`, {
-        cause: error,
-      });
-    }
-    if (/^E[A-Z0-9]+$/.test(errno)) return made('disk_failing', `the disk failed (${errno})`);
-    return new HearthError('internal', messageOf(error), { cause: error });
+    const named = nameError(error);
+    if (named.trouble) this.#trouble = named.trouble;
+    if (named.medium && object !== null) this.#health.note(object, this.#now());
+    if (named.look) void this.look();
+    return named.error;
   }
 
   /** The box has been paired: the marker says so from now on. */
@@ -152,80 +187,134 @@ export class Disk {
     await this.look();
   }
 
-  /** Looks at the disk; calls while a look is under way share it. */
+  /**
+   * Leaves the disk alone from now on: nothing is begun on it, and what was begun comes to its end.
+   * @returns a promise that resolves when everyone has let go; with a disk that hangs that may be never
+   */
+  hold(reason: DiskReason, problem: string): Promise<void> {
+    this.#held = absent(reason, problem);
+    this.#enter(this.#held);
+    return Promise.all([this.#bounded, this.#lettingGo]).then(() => undefined);
+  }
+  /** True while it is left alone on purpose. */
+  get held(): boolean {
+    return this.#held !== null;
+  }
+  /** Uses the disk again: the one that is remembered, wherever it is. */
+  async resume(): Promise<void> {
+    this.#held = null;
+    await this.#bounded;
+    await this.look();
+  }
+
+  /** Looks at the disk; calls while a look is under way share it. Resolves within the bound for a look. */
   look(): Promise<void> {
-    if (this.#looking || this.#closed) return this.#looking ?? Promise.resolve();
-    const slow = setTimeout(
-      () => this.#enter({ state: 'slow', problem: 'the disk takes long to answer' }),
-      SLOW_MS,
-    );
-    slow.unref();
-    this.#looking = this.#find()
-      .catch((error): Finding => this.#findingOf(error))
-      .then((finding) => this.#enter(finding))
-      .finally(() => {
-        clearTimeout(slow);
-        this.#looking = null;
-      });
-    return this.#looking;
+    if (this.#bounded) return this.#bounded;
+    // One that was given up still has a thread: no second one is spent on the same disk.
+    if (this.#closed || this.#work) return Promise.resolve();
+    const bounded = new Promise<void>((resolve) => {
+      const slow = setTimeout(() => {
+        if (this.state === 'ok') this.#enter(slowFinding('slow_answers', 'the disk takes long to answer'));
+      }, this.#options.slowMs ?? SLOW_MS);
+      const over = () => {
+        this.#bounded = null;
+        resolve();
+      };
+      const hung = setTimeout(() => {
+        this.#enter(this.#held ?? NOT_ANSWERING);
+        over();
+      }, this.#options.hungMs ?? HUNG_MS);
+      slow.unref();
+      this.#work = this.#find()
+        .catch((error): Finding => findingOf(error, this.layout.root))
+        .then((finding) => this.#enter(this.#held ?? finding))
+        .finally(() => {
+          clearTimeout(slow);
+          clearTimeout(hung);
+          this.#work = null;
+          over();
+        });
+    });
+    this.#bounded = this.#work ? bounded : null;
+    return bounded;
   }
 
   #enter(finding: Finding): void {
-    const before = this.#finding.state;
+    const before = this.#finding;
     this.#finding = finding;
     if (!this.readable) this.#laidOut = false;
-    if (before === finding.state) return;
+    if (before.state === finding.state && isReadable(before) === this.readable) return;
     const level = finding.state === 'ok' ? 'info' : 'warn';
     this.#options.log[level](
-      { disk: this.layout.root, state: finding.state },
+      { disk: this.layout.root, state: finding.state, reason: finding.reason },
       finding.problem ?? 'the disk is in order',
     );
-    for (const listener of this.#listeners) listener(finding.state, before);
-  }
-
-  #findingOf(error: unknown): Finding {
-    if (isHearthError(error)) return { state: 'failing', problem: error.message };
-    switch (errnoOf(error)) {
-      case 'ENOSPC':
-      case 'EDQUOT':
-        return { state: 'full', problem: 'the disk is full: make room on it' };
-      case 'EROFS':
-      case 'EACCES':
-      case 'EPERM':
-        return {
-          state: 'read_only',
-          problem: 'the disk cannot be written: check its write lock and its file system',
-        };
-      case 'ENOENT':
-      case 'ENOTDIR':
-      case 'ENODEV':
-      case 'ENXIO':
-        return { state: 'absent', problem: `no disk at ${this.layout.root}: plug it in` };
-      default:
-        return { state: 'failing', problem: `the disk fails (${errnoOf(error) || String(error)})` };
-    }
+    const told = this.#listeners.map((listener) => listener(finding.state, before.state));
+    if (this.readable || !isReadable(before)) return;
+    // Nobody may use other folders while work on these is still coming to its end.
+    const lettingGo = Promise.allSettled(told).then(() => {
+      if (this.#lettingGo !== lettingGo) return;
+      this.#lettingGo = null;
+      void (this.#bounded ?? Promise.resolve()).then(() => this.look());
+    });
+    this.#lettingGo = lettingGo;
   }
 
   async #find(): Promise<Finding> {
+    if (this.#held) return this.#held;
+    const remembered = await this.#options.memory.read();
+    const spot = await this.#options.place.find(remembered, this.#boxId);
+    if ('problem' in spot) {
+      this.#spot = null;
+      return absent(spot.reason, spot.problem);
+    }
+    const moved = this.#spot?.root !== spot.root || this.#spot.mountId !== spot.mountId;
+    if (moved || this.#lettingGo) {
+      // Files open on what was there before must not be taken for files of what is there now.
+      if (this.readable || this.#lettingGo) {
+        this.#spot = null;
+        return absent('letting_go', 'the disk was changed: what was open on it is being closed');
+      }
+      this.#health.reset();
+      this.#latency.reset();
+      this.#spot = spot;
+      this.layout.moveTo(spot.root);
+    }
+    if (this.#health.quarantined && !this.#health.mayProbe(this.#now())) return manyErrors();
+    try {
+      const finding = await this.#examine(spot, remembered);
+      if (!this.#health.quarantined) return finding;
+      if (finding.state !== 'failing') this.#health.recovered();
+      else this.#health.stillBad(this.#now());
+      return this.#health.quarantined ? manyErrors() : finding;
+    } catch (error) {
+      if (!this.#health.quarantined) throw error;
+      this.#health.stillBad(this.#now());
+      return manyErrors();
+    }
+  }
+
+  async #examine(spot: DiskSpot, remembered: string | null): Promise<Finding> {
     const { layout } = this;
     const { memory } = this.#options;
     const found = await stat(layout.root);
-    if (!found.isDirectory()) return { state: 'absent', problem: `${layout.root} is not a folder` };
-    const remembered = await memory.read();
+    if (!found.isDirectory()) return absent('not_plugged', `${layout.root} is not a folder`);
     const marker = await readMarker(layout.marker);
     const stranger = this.#strangerness(marker, remembered);
     if (stranger) return stranger;
-    await this.#measure();
     const owned = marker === 'damaged' ? null : marker;
+    if (owned === null && spot.mayNotBegin !== null) return absent('not_mounted', spot.mayNotBegin);
+    await this.#measure(spot);
     const mustMark = owned === null || (this.#boxId !== null && owned.boxId !== this.#boxId);
     try {
       await access(layout.root, constants.W_OK);
-      if (mustMark) await this.#mark(owned, remembered);
+      if (mustMark) await pinned(layout.root, spot.device, (root) => this.#mark(root, owned, remembered));
       else if (remembered !== owned.diskId) await memory.write(owned.diskId);
-      if (!this.#laidOut) await this.#layOut();
+      if (!this.#laidOut) await pinned(layout.root, spot.device, (root) => this.#layOut(root));
     } catch (error) {
-      return this.#findingOf(error);
+      return findingOf(error, layout.root);
     }
+    if (owned) this.#id = owned.diskId;
     return this.#roomAndHealth();
   }
 
@@ -234,11 +323,12 @@ export class Disk {
     if (marker === null) {
       // Without its marker the folder may be the bare mount point, which is the box's own flash.
       if (remembered === null) return null;
-      return { state: 'absent', problem: `the disk this box uses is not at ${this.layout.root}: plug it in` };
+      return absent('not_plugged', `the disk this box uses is not at ${this.layout.root}: plug it in`);
     }
     if (marker === 'damaged') {
       return {
         state: 'foreign',
+        reason: 'marker_damaged',
         problem: `${this.layout.marker} is damaged: remove it and what is in hearth/ to start afresh`,
       };
     }
@@ -246,58 +336,85 @@ export class Disk {
       marker.diskId === remembered ||
       (marker.boxId !== null && marker.boxId === this.#boxId) ||
       (marker.boxId === null && remembered === null);
-    return ours ? null : { state: 'foreign', problem: 'the disk belongs to another Hearth box' };
+    if (ours) return null;
+    const problem = 'the disk belongs to another Hearth box: adopt it on the dashboard, or plug in your own';
+    return { state: 'foreign', reason: 'other_box', problem };
   }
 
   /** The disk first, then our memory of it: killed in between, the next look finds a free disk marked for us. */
-  async #mark(owned: Marker | null, remembered: string | null): Promise<void> {
-    const marker: Marker = {
-      v: 1,
-      diskId: owned?.diskId ?? newId('disk'),
-      boxId: this.#boxId,
-      createdAt: owned?.createdAt ?? this.#options.stamp(),
-    };
-    await writeFileDurably(this.layout.marker, `${JSON.stringify(marker)}\n`, 0o644);
+  async #mark(root: string, owned: Marker | null, remembered: string | null): Promise<void> {
+    const fresh = freshMarker(this.#boxId, this.#options.stamp());
+    const marker = owned ? { ...owned, boxId: this.#boxId } : fresh;
+    await writeMarker(new DiskLayout(root).marker, marker);
+    this.#id = marker.diskId;
     if (remembered !== marker.diskId) await this.#options.memory.write(marker.diskId);
   }
 
   /** Only here are folders made, right after the marker was seen: elsewhere a missing one means no disk. */
-  async #layOut(): Promise<void> {
-    const { layout } = this;
-    for (const folder of [layout.home, layout.objects, layout.partial, layout.assets, layout.deliveries]) {
-      await makeFolder(folder);
-    }
+  async #layOut(root: string): Promise<void> {
+    const layout = new DiskLayout(root);
+    for (const folder of layout.folders) await makeFolder(folder);
     await syncDirectory(layout.home);
+    await sweepTemporary(layout);
     this.#laidOut = true;
   }
 
-  async #measure(): Promise<void> {
+  async #measure(spot: DiskSpot): Promise<void> {
     const space = await statfs(this.layout.root);
     this.#usage = { totalBytes: space.blocks * space.bsize, freeBytes: space.bavail * space.bsize };
+    if (spot.device === null) return;
+    const sample = await (this.#options.sample ?? readIoSample)(spot.device, this.#now());
+    if (sample) this.#latency.add(spot.device, sample);
   }
 
   async #roomAndHealth(): Promise<Finding> {
-    const { floorBytes } = this.#options;
-    const wanted = Math.max(floorBytes, this.#neededBytes + floorBytes);
-    if (this.#usage.freeBytes < wanted) {
-      return {
-        state: 'full',
-        problem: `the disk is full: ${this.#usage.freeBytes} bytes are free, ${wanted} are needed`,
-      };
-    }
-    if (this.#trouble !== null) {
-      // A look sees no write error: ask the disk itself, and only now, since each write wears it.
-      await rm(this.layout.probe, { force: true });
-      const handle = await open(this.layout.probe, 'wx', 0o600);
-      try {
-        await handle.write(Buffer.alloc(65_536, 0x5a));
-        await handle.sync();
-      } finally {
-        await handle.close();
-        await rm(this.layout.probe, { force: true });
-      }
+    const full = this.#fullness();
+    if (full) return full;
+    if (this.#trouble !== null || this.#health.quarantined) {
+      await this.#tryWriting();
       this.#trouble = null;
     }
-    return { state: 'ok', problem: null };
+    const { complaint } = this.#latency;
+    return complaint === null ? IN_ORDER : slowFinding('slow_io', `the disk is slow: ${complaint}`);
   }
+
+  #fullness(): Finding | null {
+    const bounds = this.#options.bounds();
+    const { freeBytes } = this.#usage;
+    const full = (reason: DiskReason, problem: string): Finding => ({ state: 'full', reason, problem });
+    if (freeBytes < bounds.floorBytes) {
+      const problem = `the disk is full: ${freeBytes} bytes are free, ${bounds.floorBytes} are left to its owner`;
+      return full('below_floor', problem);
+    }
+    const used = this.#used();
+    const quota = quotaBytes(bounds, this.#usage);
+    if (used > quota) return full('over_quota', `Hearth has ${used} bytes on the disk and may have ${quota}`);
+    const room = this.roomBytes(used);
+    if (this.#neededBytes <= room) return null;
+    return full('no_room', `the disk is full: ${room} bytes can be used, ${this.#neededBytes} are needed`);
+  }
+
+  /** A look sees no write error: this asks the disk itself, and only after trouble, since each write wears it. */
+  async #tryWriting(): Promise<void> {
+    const { probe } = this.layout;
+    await rm(probe, { force: true });
+    const handle = await open(probe, 'wx', 0o600);
+    try {
+      await handle.write(Buffer.alloc(65_536, 0x5a));
+      await handle.sync();
+    } finally {
+      await handle.close();
+      await rm(probe, { force: true });
+    }
+  }
+}
+
+function slowFinding(reason: DiskReason, problem: string): Finding {
+  return { state: 'slow', reason, problem };
+}
+
+function manyErrors(): Finding {
+  const problem =
+    'the disk cannot read or write several files: it is left alone; save what you need and replace it';
+  return { state: 'failing', reason: 'io_errors', problem };
 }

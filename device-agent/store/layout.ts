@@ -1,11 +1,27 @@
 import path from 'node:path';
 
+/** No file can be made below this: what is written before a disk was found goes nowhere. */
+const NOWHERE = '/proc/self/no-disk';
+
 /** Where everything lies on the disk folder. Nothing outside these names is ever touched. */
 export class DiskLayout {
-  readonly root: string;
+  #root: string;
 
-  constructor(root: string) {
-    this.root = root;
+  constructor(root = NOWHERE) {
+    this.#root = root;
+  }
+
+  /** The folder that stands for the disk. */
+  get root(): string {
+    return this.#root;
+  }
+  /** The disk is somewhere else now. Only while nothing on it is in use. */
+  moveTo(root: string): void {
+    this.#root = root;
+  }
+  /** Every folder, those above before those below. */
+  get folders(): string[] {
+    return [this.home, this.objects, this.partial, this.assets, this.deliveries];
   }
 
   /** Says whose disk it is. */
@@ -35,6 +51,10 @@ export class DiskLayout {
   get deliveries(): string {
     return path.join(this.home, 'deliveries');
   }
+  /** Objects of a disk that was another box's: believed once they are verified, if they are wanted. */
+  get adopted(): string {
+    return path.join(this.home, 'adopted');
+  }
   /** Written and removed to see whether a disk that failed takes writes again. */
   get probe(): string {
     return path.join(this.home, '.probe');
@@ -51,6 +71,16 @@ export class DiskLayout {
   }
   journal(sha256: string): string {
     return path.join(this.partial, `${sha256}.journal`);
+  }
+  /** The parts of a complete object too large for one file. */
+  objectParts(sha256: string): string {
+    return `${this.object(sha256)}.parts`;
+  }
+  partialParts(sha256: string): string {
+    return `${this.partialObject(sha256)}.parts`;
+  }
+  adoptedObject(sha256: string): string {
+    return path.join(this.adopted, sha256);
   }
   manifest(assetId: string): string {
     return path.join(this.assets, `${assetId}.json`);

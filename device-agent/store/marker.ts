@@ -2,7 +2,7 @@ import path from 'node:path';
 import * as z from 'zod';
 import { errnoOf, readTextIfAny, writeFileDurably } from '#agent/durable/durable-file.ts';
 import { timeSchema } from '#protocol/asset.ts';
-import { boxIdSchema } from '#protocol/ids.ts';
+import { boxIdSchema, newId } from '#protocol/ids.ts';
 
 const diskIdSchema = z.string().regex(/^disk-[0-9a-hjkmnp-tv-z]{16}$/);
 
@@ -24,6 +24,15 @@ export async function readMarker(file: string): Promise<Marker | 'damaged' | nul
     if (errnoOf(error) !== '') throw error;
     return 'damaged';
   }
+}
+
+/** A marker for a disk that begins now. */
+export function freshMarker(boxId: string | null, createdAt: string): Marker {
+  return { v: 1, diskId: newId('disk'), boxId, createdAt };
+}
+
+export async function writeMarker(file: string, marker: Marker): Promise<void> {
+  await writeFileDurably(file, `${JSON.stringify(marker)}\n`, 0o644);
 }
 
 /** Which disk this box uses, kept where the disk is not. */

@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { lstat, open, readdir, rename, rm } from 'node:fs/promises';
+import { lstat, open, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import {
   errnoOf,
@@ -12,8 +12,21 @@ import {
 import { HearthError } from '#protocol/errors.ts';
 import { makeFolder } from './folders.ts';
 import type { DiskLayout } from './layout.ts';
+import {
+  assertPlain,
+  isFolder,
+  ObjectFile,
+  openAll,
+  openObject,
+  PART_BYTES,
+  PART_NAME,
+  partName,
+  sizeOfParts,
+} from './object-file.ts';
+import { Settling } from './settling.ts';
 
 const SHA256 = /^[0-9a-f]{64}$/;
+const PARTS = /^[0-9a-f]{64}\.parts$/;
 
 /** What a walk over the disk finds. */
 export interface FoundObjects {
@@ -22,15 +35,28 @@ export interface FoundObjects {
   journals: Set<string>;
 }
 
+export interface ObjectFilesOptions {
+  /** Objects above this lie in parts of this size, bytes; a multiple of the largest chunk. */
+  partBytes?: number;
+  /** How long after its object's completion a journal stays, ms. */
+  settleMs?: number;
+}
+
 /**
  * The files of the store: complete objects appear under their name only when every byte is on the disk; until
- * then they are a partial file and a journal, one line for each chunk that was verified.
+ * then they are a partial file and a journal, one line for each chunk that was verified. Large ones are folders
+ * of parts. A journal stays for a minute after its object is complete: found again after a power cut, it says
+ * that a disk which lies about what it has written may not have these bytes, and they are verified first.
  */
 export class ObjectFiles {
   readonly #layout: DiskLayout;
+  readonly #partBytes: number;
+  readonly #settling: Settling;
 
-  constructor(layout: DiskLayout) {
+  constructor(layout: DiskLayout, options: ObjectFilesOptions = {}) {
     this.#layout = layout;
+    this.#partBytes = options.partBytes ?? PART_BYTES;
+    this.#settling = new Settling((sha256) => rm(layout.journal(sha256), { force: true }), options.settleMs);
   }
 
   /** Every object file of ours; other names are not ours and are not looked at. */
@@ -39,28 +65,37 @@ export class ObjectFiles {
     for (const directory of await namesIn(this.#layout.objects)) {
       if (!/^[0-9a-f]{2}$/.test(directory)) continue;
       for (const name of await namesIn(path.join(this.#layout.objects, directory))) {
-        if (!SHA256.test(name) || !name.startsWith(directory)) continue;
-        // Links, folders and the like are not ours; a file that cannot be looked at is as good as gone.
-        const entry = await lstat(this.#layout.object(name)).catch(() => null);
-        if (entry?.isFile()) found.complete.set(name, { sizeBytes: entry.size });
+        const sha256 = name.slice(0, 64);
+        if (!name.startsWith(directory)) continue;
+        if (SHA256.test(name)) {
+          // Links, folders and the like are not ours; a file that cannot be looked at is as good as gone.
+          const entry = await lstat(this.#layout.object(name)).catch(() => null);
+          if (entry?.isFile()) found.complete.set(name, { sizeBytes: entry.size });
+        } else if (PARTS.test(name) && (await isFolder(this.#layout.objectParts(sha256)))) {
+          const sizeBytes = await sizeOfParts(this.#layout.objectParts(sha256), this.#partBytes);
+          found.complete.set(sha256, { sizeBytes: sizeBytes ?? -1 });
+        }
       }
     }
     for (const name of await namesIn(this.#layout.partial)) {
-      if (SHA256.test(name)) found.partial.add(name);
-      else if (name.endsWith('.journal') && SHA256.test(name.slice(0, 64)))
-        found.journals.add(name.slice(0, 64));
+      const sha256 = name.slice(0, 64);
+      if (SHA256.test(name) || PARTS.test(name)) found.partial.add(sha256);
+      else if (name.endsWith('.journal') && SHA256.test(sha256)) found.journals.add(sha256);
     }
     return found;
   }
 
-  async openComplete(sha256: string): Promise<FileHandle> {
-    return open(this.#layout.object(sha256), constants.O_RDONLY | PLAIN_FILE);
+  async openComplete(sha256: string): Promise<ObjectFile> {
+    return openObject(this.#layout.object(sha256), this.#layout.objectParts(sha256), this.#partBytes);
   }
 
   /** Removes every file of an object. */
   async remove(sha256: string): Promise<void> {
+    await this.#settling.forget(sha256);
     await rm(this.#layout.object(sha256), { force: true });
+    await removeParts(this.#layout.objectParts(sha256));
     await rm(this.#layout.partialObject(sha256), { force: true });
+    await removeParts(this.#layout.partialParts(sha256));
     await rm(this.#layout.journal(sha256), { force: true });
   }
 
@@ -69,21 +104,24 @@ export class ObjectFiles {
    * before the rename, the next start finds an object with a journal, and checks it before it serves it.
    */
   async demote(sha256: string, good: Iterable<number>): Promise<void> {
+    await this.#settling.forget(sha256);
     const lines = Array.from(good, (index) => `${index}\n`).join('');
     await writeFileDurably(this.#layout.journal(sha256), lines);
-    await rename(this.#layout.object(sha256), this.#layout.partialObject(sha256));
+    await this.reopen(sha256);
     await syncDirectory(this.#layout.objectDirectory(sha256));
-    await syncDirectory(this.#layout.partial);
   }
 
   /** Takes a complete object that has a journal beside it back into the workshop. */
   async reopen(sha256: string): Promise<void> {
-    await rename(this.#layout.object(sha256), this.#layout.partialObject(sha256));
+    const parts = this.#layout.objectParts(sha256);
+    if (await isFolder(parts)) await rename(parts, this.#layout.partialParts(sha256));
+    else await rename(this.#layout.object(sha256), this.#layout.partialObject(sha256));
     await syncDirectory(this.#layout.partial);
   }
 
   /** The chunks a journal claims; they are to be hashed again before they are believed. */
   async claimed(sha256: string, chunks: number): Promise<number[]> {
+    if (await this.#adopt(sha256)) return Array.from({ length: chunks }, (_, index) => index);
     const text = await readTextIfAny(this.#layout.journal(sha256)).catch((error) => {
       if (errnoOf(error) !== '') throw error;
       return null;
@@ -99,37 +137,79 @@ export class ObjectFiles {
 
   /** Opens an object for writing, making it if it is not there. */
   async openPartial(sha256: string, sizeBytes: number): Promise<PartialObject> {
-    const file = this.#layout.partialObject(sha256);
+    await this.#settling.forget(sha256);
     const journalFile = this.#layout.journal(sha256);
-    await assertPlain(file);
     await assertPlain(journalFile);
     const flags = constants.O_CREAT | PLAIN_FILE;
-    const data = await open(file, constants.O_RDWR | flags, 0o600);
+    const data = await this.#openData(sha256, sizeBytes, constants.O_RDWR | flags);
+    let journal: FileHandle | null = null;
     try {
-      const journal = await open(journalFile, constants.O_WRONLY | constants.O_APPEND | flags, 0o600);
+      journal = await open(journalFile, constants.O_WRONLY | constants.O_APPEND | flags, 0o600);
       // A line cut off by a crash must not run into the next one.
       await journal.appendFile('\n');
-      return new PartialObject(this.#layout, sha256, sizeBytes, data, journal);
+      const isSplit = sizeBytes > this.#partBytes;
+      const committed = () => this.#settling.add(sha256);
+      return new PartialObject(this.#layout, { sha256, sizeBytes, isSplit, committed }, data, journal);
     } catch (error) {
       await data.close();
+      await journal?.close();
       throw error;
     }
   }
+
+  /** What was committed a moment ago counts as safe from now on: a stop, and no power cut. */
+  async close(): Promise<void> {
+    await this.#settling.close();
+  }
+
+  async #openData(sha256: string, sizeBytes: number, flags: number): Promise<ObjectFile> {
+    const file = this.#layout.partialObject(sha256);
+    const folder = this.#layout.partialParts(sha256);
+    await assertPlain(file);
+    if (sizeBytes <= this.#partBytes) {
+      await removeParts(folder);
+      return new ObjectFile([await open(file, flags, 0o600)], this.#partBytes);
+    }
+    await rm(file, { force: true });
+    if (await makeFolder(folder)) await syncDirectory(this.#layout.partial);
+    const openPart = async (index: number) => {
+      const part = path.join(folder, partName(index));
+      await assertPlain(part);
+      return open(part, flags, 0o600);
+    };
+    return openAll(Math.ceil(sizeBytes / this.#partBytes), openPart, this.#partBytes);
+  }
+
+  /** An object that came with an adopted disk is taken over; @returns false when there is none */
+  async #adopt(sha256: string): Promise<boolean> {
+    try {
+      await rename(this.#layout.adoptedObject(sha256), this.#layout.partialObject(sha256));
+      return true;
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+    }
+    return false;
+  }
 }
 
-/** An object being filled. Owns two open files. */
+/** An object being filled. Owns its open files. */
 export class PartialObject {
   readonly sha256: string;
-  readonly data: FileHandle;
+  readonly data: ObjectFile;
   readonly #layout: DiskLayout;
-  readonly #sizeBytes: number;
+  readonly #about: { sizeBytes: number; isSplit: boolean; committed: () => Promise<void> };
   readonly #journal: FileHandle;
   #open = true;
 
-  constructor(layout: DiskLayout, sha256: string, sizeBytes: number, data: FileHandle, journal: FileHandle) {
+  constructor(
+    layout: DiskLayout,
+    about: { sha256: string; sizeBytes: number; isSplit: boolean; committed: () => Promise<void> },
+    data: ObjectFile,
+    journal: FileHandle,
+  ) {
     this.#layout = layout;
-    this.sha256 = sha256;
-    this.#sizeBytes = sizeBytes;
+    this.sha256 = about.sha256;
+    this.#about = about;
     this.data = data;
     this.#journal = journal;
   }
@@ -149,15 +229,19 @@ export class PartialObject {
 
   /** Puts the object into service: the caller has verified every chunk. */
   async commit(): Promise<void> {
-    await this.data.truncate(this.#sizeBytes);
-    await this.data.datasync();
+    const { sha256 } = this;
+    const { sizeBytes, isSplit, committed } = this.#about;
+    await this.data.seal(sizeBytes);
+    await this.#journal.datasync();
     await this.close();
-    const directory = this.#layout.objectDirectory(this.sha256);
+    if (isSplit) await syncDirectory(this.#layout.partialParts(sha256));
+    const directory = this.#layout.objectDirectory(sha256);
     if (await makeFolder(directory)) await syncDirectory(this.#layout.objects);
-    await rename(this.#layout.partialObject(this.sha256), this.#layout.object(this.sha256));
+    if (isSplit) await rename(this.#layout.partialParts(sha256), this.#layout.objectParts(sha256));
+    else await rename(this.#layout.partialObject(sha256), this.#layout.object(sha256));
     await syncDirectory(directory);
     await syncDirectory(this.#layout.partial);
-    await rm(this.#layout.journal(this.sha256), { force: true });
+    await committed();
   }
 
   async close(): Promise<void> {
@@ -167,15 +251,15 @@ export class PartialObject {
   }
 }
 
-/** @throws HearthError `disk_failing` when something that is no file has the name of one of ours */
-async function assertPlain(file: string): Promise<void> {
-  const found = await lstat(file).catch((error) => {
-    if (errnoOf(error) === 'ENOENT') return null;
-    throw error;
-  });
-  if (found && !found.isFile()) {
-    throw new HearthError('disk_failing', `${file} is in the way and is not Hearth's: remove it`);
+/** Removes the parts in a folder and, unless someone else's file is among them, the folder. */
+async function removeParts(folder: string): Promise<void> {
+  if (!(await isFolder(folder))) return;
+  for (const name of await readdir(folder)) {
+    if (PART_NAME.test(name)) await rm(path.join(folder, name), { force: true });
   }
+  await rmdir(folder).catch((error) => {
+    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(errnoOf(error))) throw error;
+  });
 }
 
 /** One folder that cannot be read must not hide what the others hold. */

@@ -5,11 +5,14 @@ import os from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import pino from 'pino';
+import { folderPlace } from '#agent/disks/places.ts';
 import type { AssetManifest } from '#protocol/asset.ts';
 import { newId } from '#protocol/ids.ts';
 import { chunkSizeFor } from '#protocol/limits.ts';
+import type { DiskOptions } from './disk.ts';
 import { Disk } from './disk.ts';
 import { diskMemoryIn } from './marker.ts';
+import type { ObjectFilesOptions } from './object-files.ts';
 import { Store } from './store.ts';
 
 export const MIB = 1024 * 1024;
@@ -87,20 +90,24 @@ export async function openStore(
     boxId?: string | null;
     floorBytes?: number;
     probeMs?: number;
+    more?: Partial<DiskOptions>;
+    /** As in life it is a minute, and a store opened again would verify all anew. */
+    files?: ObjectFilesOptions;
   } = {},
 ): Promise<StoreFixture> {
   const root = earlier.root ?? (await tempFolder(t, 'disk'));
   const stateDir = earlier.stateDir ?? (await tempFolder(t, 'state'));
   const disk = new Disk({
-    path: root,
+    place: folderPlace(root, true),
     memory: diskMemoryIn(stateDir),
     boxId: earlier.boxId ?? null,
-    floorBytes: earlier.floorBytes ?? 0,
+    bounds: () => ({ floorBytes: earlier.floorBytes ?? 0, quota: null }),
     probeMs: earlier.probeMs ?? 50,
     stamp: () => new Date().toISOString(),
     log: silent,
+    ...earlier.more,
   });
-  const store = new Store(disk, silent);
+  const store = new Store(disk, silent, { settleMs: 0, ...earlier.files });
   await disk.start();
   if (disk.readable) await store.load();
   t.after(() => disk.close());

@@ -1,4 +1,3 @@
-import type { FileHandle } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import type { AssetManifest } from '#protocol/asset.ts';
 import { chunkSpan } from '#protocol/asset.ts';
@@ -9,7 +8,8 @@ import { Catalog, reportOf } from './catalog.ts';
 import { hashSlice, PIECE_BYTES } from './chunk-reader.ts';
 import type { Disk } from './disk.ts';
 import { ManifestFiles } from './manifest-files.ts';
-import type { FoundObjects, PartialObject } from './object-files.ts';
+import type { ObjectFile } from './object-file.ts';
+import type { FoundObjects, ObjectFilesOptions, PartialObject } from './object-files.ts';
 import { ObjectFiles } from './object-files.ts';
 
 /** A manifest as a download and a check need it. */
@@ -47,10 +47,10 @@ export class Store {
   /** Changes to files take turns. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(disk: Disk, log: Logger) {
+  constructor(disk: Disk, log: Logger, options: ObjectFilesOptions = {}) {
     this.disk = disk;
     this.#log = log;
-    this.#objects = new ObjectFiles(disk.layout);
+    this.#objects = new ObjectFiles(disk.layout, options);
     this.#manifests = new ManifestFiles(disk.layout);
   }
 
@@ -258,7 +258,7 @@ export class Store {
   }
 
   /** Opens a complete object for reading. */
-  async openComplete(sha256: string): Promise<FileHandle> {
+  async openComplete(sha256: string): Promise<ObjectFile> {
     return this.#objects.openComplete(sha256);
   }
 
@@ -302,5 +302,6 @@ export class Store {
   /** Waits until no change is under way. */
   async close(): Promise<void> {
     await this.#turn;
+    await this.#objects.close();
   }
 }

@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import zlib from 'node:zlib';
 import type { Coding } from './variant.ts';
+import type { ObjectFile } from '#agent/store/object-file.ts';
 
 const PIECE_BYTES = 32 * 1024;
 /** A window of 1 MiB and quality 9: most of what 11 gains for a tenth of its time, and 10 MB while it runs. */
@@ -25,7 +26,7 @@ function compressor(coding: Coding, sizeBytes: number): Transform {
 
 export interface EncodeJob {
   coding: Coding;
-  source: FileHandle;
+  source: Pick<ObjectFile, 'read'>;
   sizeBytes: number;
   into: FileHandle;
   /** Most bytes of the source a second: a board has other things to do. */

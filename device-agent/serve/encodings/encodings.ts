@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { Logger } from 'pino';
+import type { ObjectFile } from '#agent/store/object-file.ts';
 import type { Store } from '#agent/store/store.ts';
 import { messageOf } from '#protocol/errors.ts';
 import { encode } from './encoder.ts';
@@ -161,7 +162,7 @@ export class Encodings implements Variants {
     const { sizeBytes } = object;
     const stop = new AbortController();
     this.#making = { sha256, stop };
-    let source: FileHandle | null = null;
+    let source: ObjectFile | null = null;
     let into: FileHandle | null = null;
     try {
       source = await store.openComplete(sha256);

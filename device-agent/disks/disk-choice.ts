@@ -1,0 +1,218 @@
+import type { Logger } from 'pino';
+import { errnoOf } from '#agent/durable/durable-file.ts';
+import type { Household } from '#agent/settings/household.ts';
+import { adoptContent } from '#agent/store/adoption.ts';
+import type { Disk } from '#agent/store/disk.ts';
+import { nameError } from '#agent/store/disk-finding.ts';
+import { DiskLayout } from '#agent/store/layout.ts';
+import type { DiskMemory, Marker } from '#agent/store/marker.ts';
+import { freshMarker, readMarker, writeMarker } from '#agent/store/marker.ts';
+import { pinned } from '#agent/store/pinned.ts';
+import { HearthError } from '#protocol/errors.ts';
+import type { BoxDisk } from '#protocol/http-box.ts';
+import { listDisks } from './disk-list.ts';
+import type { Mount } from './mounts.ts';
+import { mountOf, parseMounts, readMountTable } from './mounts.ts';
+import { usableMounts, within } from './places.ts';
+import type { Unsuitable } from './suitability.ts';
+import { judge } from './suitability.ts';
+import { flush, mountAgain, unmount } from './unmount.ts';
+
+/** How long what uses a disk may take to let go of it, ms. */
+const LET_GO_MS = 20_000;
+/** How long responses that still read from it may keep it from being unmounted, ms. */
+const BUSY_MS = 5_000;
+const ANSWER_MS = 5_000;
+
+const WHY_NOT: Record<Unsuitable, string> = {
+  system: 'it holds the system of this box',
+  filesystem: 'its file system cannot be used: ext4, exFAT, NTFS or FAT32 can',
+  read_only: 'it is read-only: check its write lock and its file system',
+  not_whole: 'only a folder of the disk is mounted there',
+};
+
+/** What the household can do with disks: see them, pick one, take it away safely, have it used again. */
+export class DiskChoice {
+  readonly #disk: Disk;
+  readonly #memory: DiskMemory;
+  readonly #household: Household;
+  readonly #fixed: string | null;
+  readonly #boxId: () => string | null;
+  readonly #stamp: () => string;
+  readonly #log: Logger;
+  /** What was ejected and which mounts there were then. */
+  #ejected: { mount: Mount | null; unmounted: boolean; mountIds: Set<number> } | null = null;
+  /** One thing at a time. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  /** @param parts.fixed the folder the options name, if they do: then there is nothing to choose */
+  constructor(parts: {
+    disk: Disk;
+    memory: DiskMemory;
+    household: Household;
+    fixed: string | null;
+    boxId: () => string | null;
+    stamp: () => string;
+    log: Logger;
+  }) {
+    this.#disk = parts.disk;
+    this.#memory = parts.memory;
+    this.#household = parts.household;
+    this.#fixed = parts.fixed;
+    this.#boxId = parts.boxId;
+    this.#stamp = parts.stamp;
+    this.#log = parts.log;
+  }
+
+  /** Every disk that is mounted, those that cannot be used with the reason. */
+  async list(): Promise<BoxDisk[]> {
+    const inUse = this.#disk.readable ? this.#disk.layout.root : null;
+    return listDisks({ remembered: await this.#memory.read(), boxId: this.#boxId(), inUse });
+  }
+
+  /**
+   * Uses the disk mounted there from now on; the one in use is let go of first, and stays as it is.
+   * @throws HearthError `conflict` when it cannot be used, `disk_foreign` when it is another box's and `adopt` is false
+   */
+  choose(mountPoint: string, options: { adopt: boolean }): Promise<void> {
+    return this.#alone(async () => {
+      if (this.#fixed !== null) {
+        throw new HearthError('conflict', `HEARTH_DISK names the disk of this box: ${this.#fixed}`);
+      }
+      const mounts = parseMounts(await readMountTable());
+      const mount = mountOf(mountPoint, mounts);
+      if (mount?.mount !== mountPoint) {
+        throw new HearthError('conflict', `No disk is mounted at ${mountPoint}: plug it in.`);
+      }
+      const { reason } = judge(mount, mounts);
+      if (reason !== null) throw new HearthError('conflict', `This disk cannot be used: ${WHY_NOT[reason]}.`);
+      const marker = await this.#markerAt(mountPoint);
+      const remembered = await this.#memory.read();
+      const foreign = this.#isForeign(marker, remembered);
+      if (foreign && !options.adopt) {
+        throw new HearthError(
+          'disk_foreign',
+          'This disk belongs to another Hearth box: adopt it to use it here, with what is on it.',
+        );
+      }
+      const letGo = this.#disk.hold('letting_go', 'another disk is being chosen').then(() => true);
+      try {
+        if (!(await within(letGo, LET_GO_MS, false))) {
+          throw new HearthError(
+            'disk_failing',
+            'The disk in use does not let go: pull it, then choose again.',
+          );
+        }
+        await this.#take(mount, marker, foreign);
+        const { disk } = this.#household.now;
+        await this.#household.change({ disk: { ...disk, mount: mountPoint } });
+        this.#ejected = null;
+        this.#log.info({ mount: mountPoint, adopted: foreign }, 'the household chose this disk');
+      } catch (error) {
+        throw errnoOf(error) === '' ? error : nameError(error).error;
+      } finally {
+        await this.#disk.resume();
+      }
+    });
+  }
+
+  /**
+   * Stops using the disk and unmounts it where that can be done; resolves when it may be pulled: even where it stays
+   * mounted, nothing is written to it any more.
+   * @throws HearthError `conflict` when there is none
+   */
+  eject(): Promise<void> {
+    return this.#alone(async () => {
+      const { root } = this.#disk.layout;
+      if (this.#ejected) return;
+      if (!this.#disk.readable) throw new HearthError('conflict', 'There is no disk in use.');
+      const mounts = parseMounts(await readMountTable());
+      const mount = mountOf(root, mounts);
+      const problem = 'it was ejected and can be pulled; plug it in again, or attach it, to have it used';
+      const letGo = this.#disk.hold('ejected', problem).then(() => true);
+      const released = await within(letGo, LET_GO_MS, false);
+      let why: string | null = 'it does not let go of everything yet';
+      if (released && mount) {
+        await flush(root);
+        why = await this.#unmountSoon(mount, root, mounts);
+      }
+      const left = parseMounts(await readMountTable());
+      this.#ejected = { mount, unmounted: why === null, mountIds: new Set(left.map((one) => one.id)) };
+      this.#log.info({ disk: root, unmounted: why === null, reason: why }, 'the disk was ejected');
+    });
+  }
+
+  /** Uses an ejected disk again, without pulling it first. */
+  attach(): Promise<void> {
+    return this.#alone(async () => {
+      const ejected = this.#ejected;
+      this.#ejected = null;
+      if (ejected?.mount && ejected.unmounted) {
+        const mounts = parseMounts(await readMountTable());
+        const isBack = mountOf(ejected.mount.mount, mounts)?.mount === ejected.mount.mount;
+        const why = isBack ? null : await mountAgain(ejected.mount);
+        if (why !== null) this.#log.warn({ reason: why }, 'the ejected disk could not be mounted again');
+      }
+      await this.#disk.resume();
+    });
+  }
+
+  /** Something was plugged in or pulled: an ejected disk that was plugged in again is used again. */
+  mountsChanged(): void {
+    const ejected = this.#ejected;
+    if (!ejected) return;
+    void this.#alone(async () => {
+      const remembered = await this.#memory.read();
+      for (const mount of usableMounts(parseMounts(await readMountTable()))) {
+        if (ejected.mountIds.has(mount.id) || this.#ejected !== ejected) continue;
+        const marker = await this.#markerAt(mount.mount).catch(() => null);
+        if (marker === null || marker === 'damaged' || marker.diskId !== remembered) continue;
+        this.#ejected = null;
+        await this.#disk.resume();
+      }
+    }).catch(() => undefined);
+  }
+
+  async #unmountSoon(mount: Mount, root: string, mounts: Mount[]): Promise<string | null> {
+    if (mount.mount !== root || judge(mount, mounts).reason === 'system')
+      return 'it is a folder of the system';
+    const deadline = performance.now() + BUSY_MS;
+    for (;;) {
+      const why = await unmount(mount);
+      if (why === null || performance.now() > deadline) return why;
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
+  }
+
+  async #take(mount: Mount, marker: Marker | 'damaged' | null, foreign: boolean): Promise<void> {
+    const boxId = this.#boxId();
+    const ours = marker === null || marker === 'damaged' || foreign ? null : { ...marker, boxId };
+    // Another id than it had: the other box must not take it for its own again.
+    const next = ours ?? freshMarker(boxId, this.#stamp());
+    await pinned(mount.mount, mount.device, async (root) => {
+      const layout = new DiskLayout(root);
+      if (foreign) await adoptContent(layout);
+      await writeMarker(layout.marker, next);
+    });
+    await this.#memory.write(next.diskId);
+  }
+
+  async #markerAt(mountPoint: string): Promise<Marker | 'damaged' | null> {
+    const read = readMarker(new DiskLayout(mountPoint).marker);
+    const marker = await within(read, ANSWER_MS, 'mute' as const);
+    if (marker === 'mute') throw new HearthError('disk_failing', 'The disk does not answer.');
+    return marker;
+  }
+
+  #isForeign(marker: Marker | 'damaged' | null, remembered: string | null): boolean {
+    if (marker === null) return false;
+    if (marker === 'damaged') return true;
+    return marker.boxId !== null && marker.boxId !== this.#boxId() && marker.diskId !== remembered;
+  }
+
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+}

@@ -1,0 +1,73 @@
+import { lstat, readdir, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { errnoOf, syncDirectory } from '#agent/durable/durable-file.ts';
+import { makeFolder } from './folders.ts';
+import type { DiskLayout } from './layout.ts';
+
+const OBJECT = /^[0-9a-f]{64}$/;
+/** What the other box was to hold, had begun and had counted: of no use to this one. */
+const THEIRS = [
+  { in: 'assets', names: /^asset-[0-9a-hjkmnp-tv-z]{16}\.json(\.tmp)?$/ },
+  { in: 'partial', names: /^[0-9a-f]{64}(\.journal(\.tmp)?)?$/ },
+  { in: 'deliveries', names: /^(segment|batches)-\d{12}\.(log|json)(\.tmp)?$/ },
+] as const;
+
+/**
+ * Makes the content of a disk that was another box's this one's: its objects are set aside, to be verified and used
+ * when one of them is wanted; what the other box was to do is forgotten. Killed in between, it can be done again.
+ * The marker is to be rewritten afterwards, so that until then the disk is still the other's.
+ */
+export async function adoptContent(layout: DiskLayout): Promise<void> {
+  if (!(await isFolder(layout.home))) return;
+  for (const { in: name, names } of THEIRS) {
+    const folder = layout[name];
+    for (const file of await plainFiles(folder, names)) await rm(file, { force: true });
+  }
+  await makeFolder(layout.adopted);
+  for (const directory of await namesIn(layout.objects)) {
+    if (!/^[0-9a-f]{2}$/.test(directory)) continue;
+    for (const file of await plainFiles(path.join(layout.objects, directory), OBJECT)) {
+      await rename(file, layout.adoptedObject(path.basename(file)));
+    }
+  }
+  await syncDirectory(layout.adopted);
+}
+
+/** What came with an adopted disk and nobody has asked for: removed. @returns the bytes that gave */
+export async function dropAdopted(layout: DiskLayout): Promise<number> {
+  let bytes = 0;
+  for (const file of await plainFiles(layout.adopted, OBJECT)) {
+    const { size } = await lstat(file);
+    await rm(file, { force: true });
+    bytes += size;
+  }
+  return bytes;
+}
+
+/** What waits there to be asked for, bytes. */
+export async function adoptedBytes(layout: DiskLayout): Promise<number> {
+  let bytes = 0;
+  for (const file of await plainFiles(layout.adopted, OBJECT)) bytes += (await lstat(file)).size;
+  return bytes;
+}
+
+async function plainFiles(folder: string, pattern: RegExp): Promise<string[]> {
+  if (!(await isFolder(folder))) return [];
+  const files: string[] = [];
+  for (const name of await namesIn(folder)) {
+    const file = path.join(folder, name);
+    if (pattern.test(name) && (await lstat(file).catch(() => null))?.isFile()) files.push(file);
+  }
+  return files;
+}
+
+async function isFolder(folder: string): Promise<boolean> {
+  return (await lstat(folder).catch(() => null))?.isDirectory() ?? false;
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  return readdir(folder).catch((error) => {
+    if (errnoOf(error) === 'ENOENT') return [];
+    throw error;
+  });
+}

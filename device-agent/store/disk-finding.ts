@@ -1,0 +1,94 @@
+import { errnoOf } from '#agent/durable/durable-file.ts';
+import { HearthError, isHearthError, messageOf } from '#protocol/errors.ts';
+import type { DiskState } from '#protocol/messages.ts';
+import { isMediumError } from './disk-health.ts';
+import type { DiskReason } from './disk-place.ts';
+
+/** What a look at the disk has found. */
+export interface Finding {
+  state: DiskState;
+  /** Null when all is well. */
+  reason: DiskReason | null;
+  /** What is wrong and what to do, for a person; null when all is well. */
+  problem: string | null;
+}
+
+export const IN_ORDER: Finding = { state: 'ok', reason: null, problem: null };
+export const NOT_ANSWERING: Finding = {
+  state: 'failing',
+  reason: 'not_answering',
+  problem: 'the disk does not answer: pull it and plug it in again',
+};
+
+export function absent(reason: DiskReason, problem: string): Finding {
+  return { state: 'absent', reason, problem };
+}
+
+/** True when what lies on the disk can be served. */
+export function isReadable({ state, reason }: Finding): boolean {
+  if (state === 'absent' || state === 'foreign') return false;
+  return reason !== 'io_errors' && reason !== 'not_answering';
+}
+
+const FULL = ['ENOSPC', 'EDQUOT', 'EFBIG'];
+const READ_ONLY = ['EROFS', 'EACCES', 'EPERM'];
+const GONE = ['ENOENT', 'ENOTDIR', 'ENODEV', 'ENXIO', 'ESTALE', 'ENOTCONN', 'ESHUTDOWN'];
+const IN_THE_WAY = ['EISDIR', 'ELOOP', 'EEXIST', 'ENOTEMPTY'];
+
+/** What an error met during a look says of the disk at `root`. */
+export function findingOf(error: unknown, root: string): Finding {
+  if (isHearthError(error, 'disk_absent')) return absent('not_plugged', error.message);
+  if (isHearthError(error)) {
+    const problem = error.message.replace(/\/proc\/self\/fd\/\d+/, root);
+    return { state: 'failing', reason: 'in_the_way', problem };
+  }
+  const errno = errnoOf(error);
+  if (FULL.includes(errno)) {
+    return { state: 'full', reason: 'no_room', problem: 'the disk is full: make room on it' };
+  }
+  if (READ_ONLY.includes(errno)) {
+    const problem = 'the disk cannot be written: check its write lock and its file system';
+    return { state: 'read_only', reason: 'read_only', problem };
+  }
+  if (GONE.includes(errno)) return absent('not_plugged', `no disk at ${root}: plug it in`);
+  const problem = `the disk fails (${errno || String(error)}): save what you need from it and replace it`;
+  return { state: 'failing', reason: 'io_error', problem };
+}
+
+export type Trouble = 'disk_full' | 'disk_read_only' | 'disk_failing';
+
+/** The name of an error met while the disk was used. */
+export interface NamedError {
+  error: HearthError;
+  /** A look is worth while; with what it would not see by itself. */
+  look: boolean;
+  trouble: Trouble | null;
+  /** The device could not read or write. */
+  medium: boolean;
+}
+
+export function nameError(cause: unknown): NamedError {
+  const errno = errnoOf(cause);
+  const named = (
+    code: Trouble | 'disk_absent' | 'internal',
+    message: string,
+    more: Partial<NamedError> = {},
+  ): NamedError => ({
+    error: new HearthError(code, message, { cause }),
+    look: false,
+    trouble: null,
+    medium: false,
+    ...more,
+  });
+  const trouble = (code: Trouble, message: string) =>
+    named(code, message, { look: true, trouble: code, medium: isMediumError(errno) });
+  if (FULL.includes(errno)) return trouble('disk_full', 'the disk is full');
+  if (READ_ONLY.includes(errno)) return trouble('disk_read_only', 'the disk cannot be written');
+  if (GONE.includes(errno)) return named('disk_absent', 'a file is missing from the disk', { look: true });
+  if (IN_THE_WAY.includes(errno)) {
+    const { path, dest } = cause as NodeJS.ErrnoException & { dest?: string };
+    return named('disk_failing', `${dest ?? path ?? 'something'} is in the way: remove it`);
+  }
+  if (/^E[A-Z0-9]+$/.test(errno)) return trouble('disk_failing', `the disk failed (${errno})`);
+  return named('internal', messageOf(cause));
+}
