@@ -1,6 +1,7 @@
 import { cpSync, existsSync, globSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { AGENT_ENVIRONMENT } from '#agent/build.ts';
 import { HearthError } from '#protocol/errors.ts';
 import type { BoardKind } from './boards.ts';
 import { BOARDS } from './boards.ts';
@@ -23,7 +24,7 @@ export interface BoardOptions {
   memoryMib?: number;
   /** Ports of 127.0.0.1 on the host that lead to ports of the guest. */
   forwards?: { host: number; guest: number }[];
-  /** HEARTH_... of the agent; the disk, the state and the dashboard's folder are set here. */
+  /** HEARTH_... of the agent; the disk, the state, the dashboard's folder and Node's switches are set here. */
   agentEnv?: Record<string, string>;
   /** Starts the agent when the board is up; with `false` it waits for `startAgent()`. */
   startsAgent?: boolean;
@@ -236,6 +237,7 @@ export class Board {
       HEARTH_STATE_DIR: '/system/state',
       HEARTH_DISK: '/mnt/usb',
       HEARTH_WEBUI_DIR: '/system/webui',
+      ...AGENT_ENVIRONMENT,
       ...options.agentEnv,
     };
     const quoted = Object.entries(env).map(
