@@ -37,12 +37,12 @@ export function parseMounts(table: string): Mount[] {
     mounts.push({
       id: Number(id),
       device,
-      root: unescape(root),
-      mount: unescape(mount),
+      root: unescaped(root),
+      mount: unescaped(mount),
       // The mount may be read-only, or the file system below it (after an error, for one).
       readOnly: [options, superOptions ?? ''].some((list) => list.split(',').includes('ro')),
       filesystem,
-      source: unescape(source ?? ''),
+      source: unescaped(source ?? ''),
     });
   }
   return mounts;
@@ -63,6 +63,6 @@ export function isWithin(folder: string, above: string): boolean {
 }
 
 /** The kernel writes blanks, tabs, newlines and backslashes as `\040` and so on. */
-function unescape(field: string): string {
+function unescaped(field: string): string {
   return field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
