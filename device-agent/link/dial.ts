@@ -4,8 +4,12 @@ import tls from 'node:tls';
 import { HearthError, messageOf } from '#protocol/errors.ts';
 
 export interface DialOptions {
-  /** `mqtts://host:port` */
-  brokerUrl: string;
+  /** What is there, in words: `broker`. */
+  peer: string;
+  host: string;
+  port: number;
+  /** Agreed on in the handshake (ALPN). */
+  protocol: string;
   /** The only CA that is trusted, PEM. */
   caCertificate: string;
   /** This box's own, PEM. */
@@ -18,42 +22,51 @@ export interface DialOptions {
 
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
 
+/** Host and port of a URL, an IPv6 address without its brackets. */
+export function hostAndPort(url: string, standardPort: number): { host: string; port: number } {
+  const { hostname, port } = new URL(url);
+  return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port) || standardPort };
+}
+
 /**
- * Connects to the broker by TLS with the box's certificate; trusts the fleet's CA and no other, for the
- * broker's name. While the local clock is behind the box's own certificate it is certainly wrong (a box without
+ * Connects to one of the fleet's servers by TLS with the box's certificate; trusts the fleet's CA and no other, for
+ * the server's name. While the local clock is behind the box's own certificate it is certainly wrong (a box without
  * a battery wakes in 1970), and every certificate looks "not yet valid": then the chain, name and purpose are
  * verified here instead, with the beginning of our own certificate for the time.
  * @throws HearthError `unavailable`, with the reason
  */
-export async function dialBroker(options: DialOptions, signal: AbortSignal): Promise<tls.TLSSocket> {
-  const { hostname, port } = new URL(options.brokerUrl);
-  const host = hostname.replace(/^\[|\]$/g, '');
+export async function dialFleet(options: DialOptions, signal: AbortSignal): Promise<tls.TLSSocket> {
+  const { host, port } = options;
   const ownStartMs = Date.parse(new X509Certificate(options.certificate).validFrom);
   const clockIsBehind = options.nowMs < ownStartMs;
   const socket = tls.connect({
     host,
-    port: Number(port) || 8883,
+    port,
     servername: isIP(host) ? '' : host,
     ca: options.caCertificate,
     cert: options.certificate,
     key: options.privateKey,
     minVersion: 'TLSv1.2',
     rejectUnauthorized: !clockIsBehind,
-    ALPNProtocols: ['mqtt'],
+    ALPNProtocols: [options.protocol],
   });
   try {
     await connected(socket, options.timeoutMs, signal);
     if (clockIsBehind) {
       const peer = socket.getPeerX509Certificate();
-      if (!peer) throw new Error('the broker shows no certificate');
+      if (!peer) throw new Error('it shows no certificate');
       verifyWithoutClock(peer, new X509Certificate(options.caCertificate), host, ownStartMs);
     }
     return socket;
   } catch (cause) {
     socket.destroy();
-    throw new HearthError('unavailable', `the fleet's broker cannot be reached: ${messageOf(cause)}`, {
-      cause,
-    });
+    throw new HearthError(
+      'unavailable',
+      `the fleet's ${options.peer} cannot be reached: ${messageOf(cause)}`,
+      {
+        cause,
+      },
+    );
   }
 }
 

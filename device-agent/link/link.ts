@@ -9,7 +9,7 @@ import { HearthError, messageOf } from '#protocol/errors.ts';
 import type { UpKind, UpMessage } from '#protocol/messages.ts';
 import { encodeUp, PROTOCOL_VERSION } from '#protocol/messages.ts';
 import { downFilter, upTopic } from '#protocol/topics.ts';
-import { dialBroker } from './dial.ts';
+import { dialFleet, hostAndPort } from './dial.ts';
 
 export type LinkState = 'connecting' | 'online' | 'offline';
 
@@ -44,6 +44,8 @@ export interface LinkTimes {
 export const LINK_BACKOFF: Backoff = { baseMs: 1_000, capMs: 60_000 };
 /** A fleet acknowledges what is durable, and may have to wait for its database: that is no reason to leave it. */
 export const LINK_TIMES: LinkTimes = { dialMs: 20_000, steadyMs: 10_000, acknowledgedMs: 180_000 };
+/** IANA's port for it. */
+const MQTT_OVER_TLS = 8883;
 /** The codec would keep a buffer for each 16-bit number, 6 MB in all, to save making one for each packet. */
 writeToStream.cacheNumbers = false;
 
@@ -157,8 +159,17 @@ export class Link {
     const { identity, bootId, keepaliveS, nowMs, onMessage, onOnline, onState } = this.#options;
     const { signal } = this.#abort;
     const { brokerUrl, caCertificate, certificate, privateKey, boxId } = identity;
-    const socket = await dialBroker(
-      { brokerUrl, caCertificate, certificate, privateKey, nowMs: nowMs(), timeoutMs: this.#times.dialMs },
+    const socket = await dialFleet(
+      {
+        peer: 'broker',
+        ...hostAndPort(brokerUrl, MQTT_OVER_TLS),
+        protocol: 'mqtt',
+        caCertificate,
+        certificate,
+        privateKey,
+        nowMs: nowMs(),
+        timeoutMs: this.#times.dialMs,
+      },
       signal,
     );
     const client = new MqttClient(() => socket, {

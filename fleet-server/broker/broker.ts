@@ -1,17 +1,15 @@
 import type { EventEmitter } from 'node:events';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { Aedes, type Client } from 'aedes';
-import { and, eq, isNull, sql } from 'drizzle-orm';
 import type { Logger } from 'pino';
 import type { Counter } from 'prom-client';
+import { admitBox, noLongerAdmitted } from '#fleet/boxes/admission.ts';
 import { bodyOf, due, makeDue, markSent, RESEND_MS } from '#fleet/commands/outbox.ts';
 import { type Database, isValueRefused } from '#fleet/database/database.ts';
-import { boxes } from '#fleet/database/schema.ts';
-import { fingerprintOf } from '#fleet/keys/certificate-authority.ts';
 import type { FleetKeys } from '#fleet/keys/fleet-keys.ts';
 import { deliveryKeyFor } from '#protocol/delivery-token.ts';
 import { HearthError, messageOf } from '#protocol/errors.ts';
-import { boxIdSchema, newId } from '#protocol/ids.ts';
+import { newId } from '#protocol/ids.ts';
 import { LIMITS } from '#protocol/limits.ts';
 import { type CommandBody, type DownKind, type DownMessage, encodeDown } from '#protocol/messages.ts';
 import { signCommand } from '#protocol/signing.ts';
@@ -199,30 +197,18 @@ export class Broker implements Link {
     );
   }
 
-  /** The certificate names the box; its key must be the one that was enrolled, and not revoked since. */
   async #admit(client: Client): Promise<void> {
-    const certificate = (client.conn as TLSSocket).getPeerX509Certificate?.();
-    const boxId = certificate && /^CN=(.+)$/m.exec(certificate.subject)?.[1];
-    if (!certificate || !boxIdSchema.safeParse(boxId).success || boxId !== client.id) {
+    const boxId = await admitBox(this.#db, client.conn as TLSSocket);
+    if (boxId !== client.id) {
       throw new HearthError('forbidden', 'the client id must be the box id in the certificate');
     }
-    const [box] = await this.#db.select().from(boxes).where(eq(boxes.id, client.id));
-    const fingerprint = fingerprintOf(certificate.publicKey.export({ type: 'spki', format: 'der' }));
-    if (!box?.keyFingerprint.equals(fingerprint))
-      throw new HearthError('forbidden', 'this box is not enrolled here');
-    if (box.revokedAt) throw new HearthError('forbidden', 'this box is revoked');
   }
 
   /** Cuts a box off if it has been revoked; empty: any box, since word of it may have been missed. */
   async recheck(boxId: string): Promise<void> {
     const ids = boxId === '' ? [...this.#connections.keys()] : [boxId];
     if (!ids.some((id) => this.#connections.has(id))) return;
-    const admitted = await this.#db
-      .select({ id: boxes.id })
-      .from(boxes)
-      .where(and(sql`${boxes.id} = ANY(${sql.param(ids)}::text[])`, isNull(boxes.revokedAt)));
-    const good = new Set(admitted.map((box) => box.id));
-    for (const id of ids) if (!good.has(id)) this.#connections.get(id)?.client.close();
+    for (const id of await noLongerAdmitted(this.#db, ids)) this.#connections.get(id)?.client.close();
   }
 
   // ------------------------------------------------------------------------------------------ from the boxes

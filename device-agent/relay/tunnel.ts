@@ -1,0 +1,108 @@
+import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2';
+import type { Duplex } from 'node:stream';
+import type { Identity } from '#agent/identity/identity.ts';
+import { dialFleet, hostAndPort } from '#agent/link/dial.ts';
+import { CLIENT_ADDRESS_HEADER, RELAY_ALPN } from '#protocol/relay.ts';
+
+export interface TunnelParts {
+  identity: Identity;
+  /** The local clock, ms since 1970. */
+  nowMs: () => number;
+  /** A client's request that the relay forwards; `client` is its address, by the relay's word. */
+  onRequest: (request: Http2ServerRequest, response: Http2ServerResponse, client: string) => void;
+  /** A client's own connection, carried unread; null while this box has nothing that speaks TLS to clients. */
+  onConnection: ((connection: Duplex, client: string) => void) | null;
+}
+
+const DIAL_MS = 15_000;
+/** The relay's pings come every 15 s; silence for this long means it is gone, ms. */
+const SILENT_MS = 60_000;
+const RELAY_PORT = 7443;
+/** Streams the relay may open at once: each costs memory here. */
+const MOST_STREAMS = 256;
+
+/** One connection to a relay, from dialling to its end. */
+export class Tunnel {
+  readonly url: string;
+  /** How long dialling took, ms: the nearest relay is the best. */
+  readonly dialMs: number;
+  /** Resolves when the connection is over. */
+  readonly closed: Promise<void>;
+  /** Resolves when the relay asks us to go elsewhere, or the connection is over. */
+  readonly leaving: Promise<void>;
+  readonly #session: ServerHttp2Session;
+
+  /**
+   * Dials a relay and serves it.
+   * @param url `tls://host:port`
+   * @throws HearthError `unavailable`, with the reason
+   */
+  static async dial(url: string, parts: TunnelParts, signal: AbortSignal): Promise<Tunnel> {
+    const { identity, nowMs } = parts;
+    const { caCertificate, certificate, privateKey } = identity;
+    const begun = performance.now();
+    const socket = await dialFleet(
+      {
+        peer: 'relay',
+        ...hostAndPort(url, RELAY_PORT),
+        protocol: RELAY_ALPN,
+        caCertificate,
+        certificate,
+        privateKey,
+        nowMs: nowMs(),
+        timeoutMs: DIAL_MS,
+      },
+      signal,
+    );
+    const dialMs = performance.now() - begun;
+    // Loaded only by boxes that need a relay: it takes memory.
+    const { createServer } = await import('node:http2');
+    const server = createServer({
+      settings: { maxConcurrentStreams: MOST_STREAMS, maxHeaderListSize: 16 * 1024 },
+      maxSessionMemory: 16,
+      maxOutstandingPings: 4,
+    });
+    server.on('request', (request, response) => parts.onRequest(request, response, clientOf(request)));
+    server.on('connect', (request: Http2ServerRequest, response: Http2ServerResponse) => {
+      const { stream } = response;
+      if (!parts.onConnection) {
+        response.writeHead(503);
+        response.end();
+        return;
+      }
+      stream.respond({ ':status': 200 });
+      parts.onConnection(stream, clientOf(request));
+    });
+    const opened = new Promise<ServerHttp2Session>((resolve) => server.once('session', resolve));
+    // The way node:http2 serves a socket it did not accept itself, in the oldest Node a box may have.
+    server.emit('connection', socket);
+    return new Tunnel(url, dialMs, await opened);
+  }
+
+  private constructor(url: string, dialMs: number, session: ServerHttp2Session) {
+    this.url = url;
+    this.dialMs = dialMs;
+    this.#session = session;
+    session.on('error', () => undefined);
+    session.setTimeout(SILENT_MS, () => session.destroy());
+    this.closed = new Promise((resolve) => session.once('close', () => resolve()));
+    this.leaving = Promise.race([
+      this.closed,
+      new Promise<void>((resolve) => session.once('goaway', () => resolve())),
+    ]);
+  }
+
+  /** Tells the relay to send nothing new, and ends once what runs has ended. */
+  retire(): void {
+    if (!this.#session.closed) this.#session.close();
+  }
+
+  destroy(): void {
+    this.#session.destroy();
+  }
+}
+
+function clientOf(request: Http2ServerRequest): string {
+  const value = request.headers[CLIENT_ADDRESS_HEADER];
+  return typeof value === 'string' ? value.slice(0, 64) : '';
+}

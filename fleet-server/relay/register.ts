@@ -1,0 +1,111 @@
+import { sql } from 'drizzle-orm';
+import type { Logger } from 'pino';
+import type { Database } from '#fleet/database/database.ts';
+import { notify } from '#fleet/database/listen.ts';
+import { messageOf } from '#protocol/errors.ts';
+
+/** A relay that has not said so for this long is not there, ms. */
+export const RELAY_SILENT_MS = 4_000;
+const SAY_SO_MS = 1_000;
+
+interface RegisterParts {
+  db: Database;
+  row: { id: string; tunnelUrl: string; publicUrl: string };
+  boxIds: () => string[];
+  log: Logger;
+}
+
+/** What the fleet knows of this relay: that it is there, and which boxes it holds. */
+export class RelayRegister {
+  readonly #db: Database;
+  readonly #row: RegisterParts['row'];
+  readonly #boxIds: () => string[];
+  readonly #log: Logger;
+  readonly #timer: NodeJS.Timeout;
+  #draining = false;
+  /** Boxes that came or went since the last write. */
+  readonly #changed = new Set<string>();
+  #tail: Promise<void> = Promise.resolve();
+
+  private constructor(parts: RegisterParts) {
+    this.#db = parts.db;
+    this.#row = parts.row;
+    this.#boxIds = parts.boxIds;
+    this.#log = parts.log;
+    this.#timer = setInterval(() => void this.#inOrder(), SAY_SO_MS);
+  }
+
+  static async start(parts: RegisterParts): Promise<RelayRegister> {
+    const register = new RelayRegister(parts);
+    await register.#sayHello();
+    return register;
+  }
+
+  /** A box came or went: written at once. */
+  changed(boxId: string): void {
+    this.#changed.add(boxId);
+    void this.#inOrder();
+  }
+
+  /** From now on no box is sent here and no client. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    await this.#inOrder();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#tail;
+    await this.#db.execute(sql`DELETE FROM relays WHERE id = ${this.#row.id}`).catch(() => undefined);
+    await notify(this.#db, 'boxes').catch(() => undefined);
+  }
+
+  #inOrder(): Promise<void> {
+    this.#tail = this.#tail
+      .then(() => this.#save())
+      .catch((error: unknown) => {
+        this.#log.warn({ err: messageOf(error) }, 'cannot tell the fleet of this relay; it is tried again');
+      });
+    return this.#tail;
+  }
+
+  /** Nobody can be connected to a relay that has just begun. */
+  async #sayHello(): Promise<void> {
+    const { id, tunnelUrl, publicUrl } = this.#row;
+    await this.#db.transaction(async (tx) => {
+      await tx.execute(sql`DELETE FROM relays WHERE id = ${id} OR seen_at < now() - interval '1 day'`);
+      await tx.execute(
+        sql`INSERT INTO relays (id, tunnel_url, public_url) VALUES (${id}, ${tunnelUrl}, ${publicUrl})`,
+      );
+    });
+    await notify(this.#db, 'boxes');
+  }
+
+  async #save(): Promise<void> {
+    const { id, tunnelUrl, publicUrl } = this.#row;
+    const changed = [...this.#changed];
+    this.#changed.clear();
+    try {
+      // The row may have been taken for a dead one's while the database was away.
+      await this.#db.execute(sql`
+        INSERT INTO relays (id, tunnel_url, public_url, draining)
+        VALUES (${id}, ${tunnelUrl}, ${publicUrl}, ${this.#draining})
+        ON CONFLICT (id) DO UPDATE SET seen_at = now(), draining = excluded.draining`);
+      if (changed.length === 0) return;
+      const here = new Set(this.#boxIds());
+      const came = changed.filter((boxId) => here.has(boxId));
+      const went = changed.filter((boxId) => !here.has(boxId));
+      await this.#db.execute(sql`
+        INSERT INTO relay_tunnels (relay_id, box_id)
+        SELECT ${id}, boxes.id FROM boxes WHERE boxes.id = ANY(${sql.param(came)}::text[])
+        ON CONFLICT (relay_id, box_id) DO UPDATE SET since = now()`);
+      await this.#db.execute(
+        sql`DELETE FROM relay_tunnels WHERE relay_id = ${id} AND box_id = ANY(${sql.param(went)}::text[])`,
+      );
+      for (const boxId of changed) await notify(this.#db, 'boxes', boxId);
+    } catch (error) {
+      for (const boxId of changed) this.#changed.add(boxId);
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,172 @@
+import { randomUUID } from 'node:crypto';
+import type { Server } from 'node:http';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { admitBox, noLongerAdmitted } from '#fleet/boxes/admission.ts';
+import type { Database } from '#fleet/database/database.ts';
+import type { FleetKeys } from '#fleet/keys/fleet-keys.ts';
+import { messageOf } from '#protocol/errors.ts';
+import { RelayCounts } from './counts.ts';
+import { asksWho } from './greeting.ts';
+import { PASSTHROUGH_LIMITS, Passthrough } from './passthrough.ts';
+import { RelayRegister } from './register.ts';
+import { FORWARD_LIMITS, Forwarder } from './terminating.ts';
+import { TunnelListener } from './tunnel-listener.ts';
+import { TUNNEL_LIMITS, Tunnels } from './tunnels.ts';
+
+export interface RelayOptions {
+  host: string;
+  /** Where boxes dial in; 0 takes any free port, here and below. */
+  tunnelPort: number;
+  /** Where clients ask for `/b/<box id>/...`. */
+  httpPort: number;
+  /** Where clients' TLS comes in that is carried through unread. */
+  tlsPort: number;
+  /** What boxes and clients are told, where it is not host and port. */
+  tunnelUrl?: string | undefined;
+  publicUrl?: string | undefined;
+  /** Names boxes reach it by, for its certificate. */
+  names: string[];
+  /** How long running streams may take to end when it stops, ms. */
+  drainMs: number;
+}
+
+export interface RelayParts {
+  db: Database;
+  keys: FleetKeys;
+  options: RelayOptions;
+  log: Logger;
+  /** Where a client goes on whose box is not here; null: it is told to come again. */
+  elsewhere: (boxId: string, path: string) => string | null;
+  /** The box a server name belongs to. */
+  boxOf: (serverName: string) => Promise<string | null>;
+}
+
+const RECHECK_MS = 15_000;
+/** Boxes have this long to come to another relay before this one stops to take clients, ms. */
+const MOVE_MS = 2_000;
+
+/** Makes boxes reachable that nobody can reach: they dial in, clients come in, and it carries bytes between them. */
+export class Relay {
+  readonly urls = { tunnelUrl: '', publicUrl: '', tlsPort: 0 };
+  readonly tunnels: Tunnels;
+  readonly #parts: RelayParts;
+  readonly #counts: RelayCounts;
+  readonly #listener: TunnelListener;
+  readonly #passthrough: Passthrough;
+  readonly #http: Server;
+  readonly #id = `relay-${randomUUID()}`;
+  #register: RelayRegister | null = null;
+  #recheckTimer: NodeJS.Timeout | null = null;
+
+  /** Starts listening and tells the fleet. @throws when a port is taken */
+  static async start(parts: RelayParts): Promise<Relay> {
+    const certificate = await parts.keys.ca.issueServer(parts.options.names);
+    const relay = new Relay(parts, certificate);
+    await relay.#start();
+    return relay;
+  }
+
+  private constructor(parts: RelayParts, certificate: { keyPem: string; certificatePem: string }) {
+    const { db, keys, log } = parts;
+    this.#parts = parts;
+    this.#counts = new RelayCounts(db, this.#id, log);
+    this.tunnels = new Tunnels(TUNNEL_LIMITS, (boxId, connected) => this.#changed(boxId, connected));
+    this.#listener = new TunnelListener({
+      certificate: { ...certificate, caPem: keys.ca.certificatePem },
+      admit: (socket) => admitBox(db, socket),
+      add: (boxId, session) => this.tunnels.add(boxId, session),
+      log,
+    });
+    const { tunnels } = this;
+    const counts = this.#counts;
+    this.#passthrough = new Passthrough({ tunnels, counts, limits: PASSTHROUGH_LIMITS, boxOf: parts.boxOf });
+    const forwarder = new Forwarder({ tunnels, counts, limits: FORWARD_LIMITS, elsewhere: parts.elsewhere });
+    this.#http = createServer(
+      {
+        maxHeaderSize: 16 * 1024,
+        headersTimeout: 10_000,
+        requestTimeout: 10_000,
+        keepAliveTimeout: 15_000,
+        noDelay: true,
+      },
+      (request, response) => forwarder.forward(request, response),
+    );
+    // A client that takes nothing for this long is cut.
+    this.#http.timeout = FORWARD_LIMITS.stalledMs;
+    this.#http.maxConnections = TUNNEL_LIMITS.streams;
+  }
+
+  async #start(): Promise<void> {
+    const { db, log, options } = this.#parts;
+    const { host } = options;
+    const tunnelPort = await this.#listener.listen(options.tunnelPort, host);
+    this.urls.tlsPort = await this.#passthrough.listen(options.tlsPort, host);
+    await new Promise<void>((resolve, reject) => {
+      this.#http.once('error', reject);
+      this.#http.listen(options.httpPort, host, resolve);
+    });
+    const { port } = this.#http.address() as AddressInfo;
+    const named = host.includes(':') ? `[${host}]` : host;
+    this.urls.tunnelUrl = options.tunnelUrl ?? `tls://${named}:${tunnelPort}`;
+    this.urls.publicUrl = options.publicUrl ?? `http://${named}:${port}`;
+    const row = { id: this.#id, tunnelUrl: this.urls.tunnelUrl, publicUrl: this.urls.publicUrl };
+    this.#register = await RelayRegister.start({ db, row, boxIds: () => this.tunnels.boxIds(), log });
+    this.#recheckTimer = setInterval(() => void this.recheck(''), RECHECK_MS);
+  }
+
+  /** A box counts as connected once it has said through its own tunnel who it is. */
+  #changed(boxId: string, connected: boolean): void {
+    const { log } = this.#parts;
+    if (!connected) {
+      log.info({ boxId }, 'a box has left');
+      this.#register?.changed(boxId);
+      return;
+    }
+    void asksWho(this.tunnels, boxId).then((reason) => {
+      if (reason === null) {
+        log.info({ boxId }, 'a box can be reached through this relay');
+        this.#register?.changed(boxId);
+      } else {
+        log.warn({ boxId, reason }, 'a box that dialled in does not answer through its tunnel');
+        this.tunnels.cut(boxId);
+      }
+    });
+  }
+
+  /** Cuts off boxes that may not come any more. @param boxId empty: look at all */
+  async recheck(boxId: string): Promise<void> {
+    const ids = boxId === '' ? this.tunnels.boxIds() : this.tunnels.boxIds().filter((id) => id === boxId);
+    try {
+      for (const id of await noLongerAdmitted(this.#parts.db, ids)) this.tunnels.cut(id);
+    } catch (error) {
+      this.#parts.log.warn({ err: messageOf(error) }, 'cannot look up which boxes are revoked; tried again');
+    }
+  }
+
+  /** Sends boxes to other relays, lets running streams end within the bound, and ends. */
+  async close(): Promise<void> {
+    const { drainMs } = this.#parts.options;
+    if (this.#recheckTimer) clearInterval(this.#recheckTimer);
+    const deadline = Date.now() + drainMs;
+    const left = () => Math.max(0, deadline - Date.now());
+    // In this order: nobody is sent here, boxes go elsewhere, and only then are clients sent after them.
+    await this.#register?.drain();
+    this.#listener.stop();
+    if (this.tunnels.boxes > 0) {
+      this.tunnels.sendAway();
+      await sleep(Math.min(MOVE_MS, left()));
+    }
+    this.#http.close();
+    this.#passthrough.stop();
+    while (this.tunnels.streams > 0 && left() > 0) await sleep(50);
+    this.#http.closeAllConnections();
+    this.#passthrough.close();
+    this.tunnels.destroy();
+    this.#listener.close();
+    await this.#counts.close();
+    await this.#register?.close();
+  }
+}

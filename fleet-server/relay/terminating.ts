@@ -1,0 +1,189 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2';
+import { constants } from 'node:http2';
+import { CLIENT_ADDRESS_HEADER, relayedTarget } from '#protocol/relay.ts';
+import type { RelayCounts } from './counts.ts';
+import type { Tunnels } from './tunnels.ts';
+
+export interface ForwardLimits {
+  /** A box that has not begun to answer by then, ms. */
+  answerMs: number;
+  /** A box that sends nothing, though its client waits, for this long is cut, ms. */
+  stalledMs: number;
+  /** Streams open for one client's address. */
+  streamsPerClient: number;
+}
+
+export const FORWARD_LIMITS: ForwardLimits = { answerMs: 15_000, stalledMs: 30_000, streamsPerClient: 128 };
+
+export interface ForwarderParts {
+  tunnels: Tunnels;
+  counts: RelayCounts;
+  limits: ForwardLimits;
+  /** Where a client is sent whose box is not here: it finds another holder, or the origin. */
+  elsewhere: (boxId: string, path: string) => string | null;
+}
+
+/** Request headers a box is to see; what belongs to the client's own connection stays here (RFC 9110 section 7.6.1). */
+const PASSED = [
+  'accept',
+  'accept-encoding',
+  'accept-language',
+  'access-control-request-headers',
+  'access-control-request-method',
+  'if-match',
+  'if-modified-since',
+  'if-none-match',
+  'if-range',
+  'if-unmodified-since',
+  'origin',
+  'range',
+  'user-agent',
+] as const;
+const METHODS = ['GET', 'HEAD', 'OPTIONS'];
+const HOP_BY_HOP = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'transfer-encoding',
+  'upgrade',
+  'te',
+]);
+
+type Target = NonNullable<ReturnType<typeof relayedTarget>>;
+
+/** Takes a client's request to the box it names, and the answer back: the relay ends the client's TLS. */
+export class Forwarder {
+  readonly #parts: ForwarderParts;
+  readonly #perClient = new Map<string, number>();
+
+  constructor(parts: ForwarderParts) {
+    this.#parts = parts;
+  }
+
+  /** Answers a request under `/b/<box id>/`; all others get 404. */
+  forward(request: IncomingMessage, response: ServerResponse): void {
+    response.on('error', () => undefined);
+    // A body nobody reads would be taken for the next request.
+    if (request.headers['content-length'] || request.headers['transfer-encoding']) {
+      response.shouldKeepAlive = false;
+    }
+    const { method = 'GET' } = request;
+    const target = relayedTarget(request.url ?? '');
+    const client = request.socket.remoteAddress ?? '';
+    if (!target) say(response, 404, 'Nothing is here.');
+    else if (!METHODS.includes(method)) {
+      say(response, 405, 'Only content is relayed.', { Allow: METHODS.join(', ') });
+    } else if ((this.#perClient.get(client) ?? 0) >= this.#parts.limits.streamsPerClient) {
+      say(response, 429, 'Too many requests at once.', { 'Retry-After': '2' });
+    } else {
+      this.#open(request, response, target, client);
+    }
+  }
+
+  #open(request: IncomingMessage, response: ServerResponse, target: Target, client: string): void {
+    const headers: OutgoingHttpHeaders = {
+      ':method': request.method,
+      ':path': target.path,
+      ':scheme': 'http',
+      ':authority': request.headers.host ?? 'relay',
+      [CLIENT_ADDRESS_HEADER]: client,
+    };
+    for (const name of PASSED) {
+      const value = request.headers[name];
+      if (value !== undefined) headers[name] = String(value);
+    }
+    const opened = this.#parts.tunnels.open(target.boxId, headers, { endStream: true });
+    if ('refused' in opened) {
+      this.#instead(response, target);
+      return;
+    }
+    this.#perClient.set(client, (this.#perClient.get(client) ?? 0) + 1);
+    opened.stream.once('close', () => {
+      const left = (this.#perClient.get(client) ?? 1) - 1;
+      if (left > 0) this.#perClient.set(client, left);
+      else this.#perClient.delete(client);
+    });
+    this.#carry(opened.stream, response, target);
+  }
+
+  #carry(stream: ClientHttp2Stream, response: ServerResponse, target: Target): void {
+    const { counts, limits } = this.#parts;
+    const cancel = () => stream.close(constants.NGHTTP2_CANCEL);
+    // The box's time to answer; afterwards, to go on while the client waits for it.
+    let patience: NodeJS.Timeout | undefined = setTimeout(cancel, limits.answerMs);
+    const waitForBox = (ms: number | null) => {
+      clearTimeout(patience);
+      patience = ms === null ? undefined : setTimeout(cancel, ms);
+    };
+    let answered = false;
+    stream.on('error', () => undefined);
+    stream.once('close', () => {
+      waitForBox(null);
+      if (response.destroyed) return;
+      if (!answered) this.#instead(response, target);
+      // Cut short: the client must not take what it has for the whole.
+      else if (!stream.readableEnded || stream.rstCode !== constants.NGHTTP2_NO_ERROR) response.destroy();
+    });
+    response.once('close', () => {
+      if (!stream.closed) cancel();
+    });
+    stream.once('response', (head) => {
+      if (response.destroyed) return;
+      answered = true;
+      waitForBox(limits.stalledMs);
+      counts.request(target.boxId);
+      response.writeHead(Number(head[':status']), headersOf(head));
+      stream.on('data', (piece: Buffer) => {
+        counts.bytes(target.boxId, piece.length);
+        patience?.refresh();
+        if (response.write(piece)) return;
+        // The client is slower than the box: what the stream's window allows is all that waits here.
+        stream.pause();
+        waitForBox(null);
+        response.once('drain', () => {
+          waitForBox(limits.stalledMs);
+          stream.resume();
+        });
+      });
+      stream.once('end', () => response.end());
+    });
+  }
+
+  #instead(response: ServerResponse, { boxId, path }: Target): void {
+    const location = this.#parts.elsewhere(boxId, path);
+    if (location === null) {
+      say(response, 503, 'The box is not connected to this relay.', { 'Retry-After': '5' });
+      return;
+    }
+    say(response, 302, 'This is served elsewhere now.', {
+      Location: location,
+      'Cache-Control': 'no-store',
+      'Access-Control-Allow-Origin': '*',
+    });
+  }
+}
+
+function headersOf(head: IncomingHttpHeaders): OutgoingHttpHeaders {
+  const headers: OutgoingHttpHeaders = {};
+  for (const [name, value] of Object.entries(head)) {
+    if (!name.startsWith(':') && !HOP_BY_HOP.has(name) && value !== undefined) headers[name] = value;
+  }
+  return headers;
+}
+
+function say(
+  response: ServerResponse,
+  status: number,
+  text: string,
+  headers: Record<string, string> = {},
+): void {
+  const body = `${text}\n`;
+  response.writeHead(status, {
+    'Content-Type': 'text/plain; charset=utf-8',
+    'Content-Length': Buffer.byteLength(body),
+    'X-Content-Type-Options': 'nosniff',
+    ...headers,
+  });
+  response.end(body);
+}

@@ -1,0 +1,131 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { Duplex } from 'node:stream';
+import type { TestContext } from 'node:test';
+import { pino } from 'pino';
+import { makeKeyAndCsr } from '#agent/identity/csr.ts';
+import type { Identity } from '#agent/identity/identity.ts';
+import { RelayTunnels } from '#agent/relay/tunnels.ts';
+import type { FleetKeys } from '#fleet/keys/fleet-keys.ts';
+import { openFleetKeys } from '#fleet/keys/fleet-keys.ts';
+import type { RelayParts } from '#fleet/relay/relay.ts';
+import { Relay } from '#fleet/relay/relay.ts';
+import type { FleetDatabase } from '#fleet/testing/fleet-database.ts';
+import { addBox, fleetDatabase } from '#fleet/testing/fleet-database.ts';
+
+const SILENT = pino({ level: process.env.HEARTH_LOG_LEVEL ?? 'silent' });
+
+export interface RelayRig {
+  database: FleetDatabase;
+  keys: FleetKeys;
+  relay(over?: Partial<RelayParts> & { drainMs?: number }): Promise<Relay>;
+  /** A box enrolled at the fleet; it serves `onRequest` to whoever comes through a relay. */
+  box(serve?: Partial<BoxServing>): Promise<RigBox>;
+}
+
+export interface BoxServing {
+  onRequest: (request: Http2ServerRequest, response: Http2ServerResponse, client: string) => void;
+  onConnection: ((connection: Duplex, client: string) => void) | null;
+}
+
+export interface RigBox {
+  id: string;
+  identity: Identity;
+  tunnels: RelayTunnels;
+}
+
+/** A database, the fleet's keys, and as many relays and boxes as a test wants, all ended with it. */
+export async function relayRig(t: TestContext): Promise<RelayRig> {
+  const database = await fleetDatabase();
+  const keysDir = await mkdtemp(path.join(tmpdir(), 'hearth-relay-'));
+  const keys = await openFleetKeys(keysDir);
+  const closers: (() => Promise<unknown>)[] = [];
+  t.after(async () => {
+    for (const close of closers.reverse()) await close();
+    await database.close();
+    await rm(keysDir, { recursive: true, force: true });
+  });
+  return {
+    database,
+    keys,
+    async relay({ drainMs = 0, ...over } = {}) {
+      const options = {
+        host: '127.0.0.1',
+        tunnelPort: 0,
+        httpPort: 0,
+        tlsPort: 0,
+        names: ['127.0.0.1'],
+        drainMs,
+      };
+      const relay = await Relay.start({
+        db: database.db,
+        keys,
+        options,
+        log: SILENT,
+        elsewhere: () => null,
+        boxOf: async () => null,
+        ...over,
+      });
+      let closing: Promise<void> | null = null;
+      const close = relay.close.bind(relay);
+      relay.close = () => {
+        closing ??= close();
+        return closing;
+      };
+      closers.push(() => relay.close());
+      return relay;
+    },
+    async box(serve = {}) {
+      const { privateKey, csr } = await makeKeyAndCsr();
+      const id = await addBox(database.db);
+      const signed = await keys.ca.signBox(csr, id);
+      await database.query('UPDATE boxes SET key_fingerprint = $1 WHERE id = $2', [
+        signed.keyFingerprint,
+        id,
+      ]);
+      const identity = {
+        v: 1,
+        boxId: id,
+        certificate: signed.certificatePem,
+        caCertificate: keys.ca.certificatePem,
+        privateKey,
+      } as Identity;
+      const tunnels = new RelayTunnels({
+        identity,
+        nowMs: Date.now,
+        log: SILENT,
+        backoff: { baseMs: 50, capMs: 300 },
+        onConnection: serve.onConnection ?? null,
+        onRequest: (request, response, client) => {
+          if (answersHealth(id, request, response)) return;
+          serve.onRequest?.(request, response, client);
+        },
+      });
+      closers.push(() => tunnels.close());
+      return { id, identity, tunnels };
+    },
+  };
+}
+
+function answersHealth(id: string, request: Http2ServerRequest, response: Http2ServerResponse): boolean {
+  const nonce = /^\/_hearth\/health\?nonce=(.*)$/.exec(request.url)?.[1];
+  if (nonce === undefined) return false;
+  response.end(JSON.stringify({ boxId: id, nonce }));
+  return true;
+}
+
+/** Bytes that differ everywhere, the same for the same seed. */
+export function noise(sizeBytes: number, seed = 'noise'): Buffer {
+  const block = Buffer.concat(
+    Array.from({ length: 2048 }, (_, n) => createHash('sha256').update(`${seed}${n}`).digest()),
+  );
+  const bytes = Buffer.alloc(sizeBytes);
+  for (let at = 0; at < sizeBytes; at += block.length) {
+    block.copy(bytes, at);
+    if (at + 4 <= sizeBytes) bytes.writeUInt32BE(at, at);
+  }
+  return bytes;
+}
