@@ -172,6 +172,7 @@ export class Agent {
       limits: { ...CONTENT_LIMITS, maxConnections: options.maxConnections },
       boxId: () => this.#identity?.boxId ?? null,
       routerUrl: () => this.#settings?.routerUrl ?? null,
+      up: this.#uplink.up,
       accepting: () => this.#uplink.accepting,
       ageSeconds: (issuedAtMs) => this.#validity.ageSeconds(issuedAtMs),
       onDelivered: ({ token, siteId, prefix }, assetId, bytes, requests) =>

@@ -52,6 +52,14 @@ export function textReply(status: number, text: string, own: HeaderList = []): R
   };
 }
 
+/** RFC 6585 section 4: one client asks for more than its share. */
+export function tooManyReply(afterSeconds: number): Reply {
+  return textReply(429, 'Too many requests or connections from your address.', [
+    'Retry-After',
+    String(afterSeconds),
+  ]);
+}
+
 /** Back to the router, which is told to leave this box out. */
 export function handBackReply(target: ContentTarget, boxId: string | null, routerUrl: string | null): Reply {
   if (boxId === null || routerUrl === null) return textReply(404, 'This box serves nothing yet.');

@@ -1,17 +1,28 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import http from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Store } from '#agent/store/store.ts';
 import type { Clock } from '#agent/time/clock.ts';
+import type { Shaper } from '#agent/uplink/shaper.ts';
 import { messageOf } from '#protocol/errors.ts';
+import { textReply } from './answers.ts';
 import { Buffers } from './buffers.ts';
 import { Carrier } from './carry.ts';
+import type { ClientLimits } from './clients.ts';
+import { CLIENT_LIMITS } from './clients.ts';
+import type { Visitor } from './connections.ts';
+import { Connections } from './connections.ts';
 import { Decider } from './decide.ts';
+import { Deliveries } from './delivery.ts';
 import { ENCODING_LIMITS, Encodings } from './encodings/encodings.ts';
 import { CODINGS, keyOf, readKey } from './encodings/variant.ts';
 import type { ServingMeter } from './meter.ts';
+import type { Outlet } from './outlet.ts';
+import { Http1Outlet } from './outlet.ts';
+import type { RequestHead } from './reply.ts';
+import { faultOf } from './request-faults.ts';
 import { Sources } from './sources.ts';
 import type { OpenEntitlement, TokenGate } from './token-gate.ts';
 import { Turns } from './turns.ts';
@@ -23,6 +34,8 @@ export interface ContentServerParts {
   clock: Clock;
   log: Logger;
   limits: ContentLimits;
+  /** The household's line: what may be sent. */
+  up: Pick<Shaper, 'take' | 'spend' | 'giveBack'>;
   /** Who we are; null before pairing. */
   boxId: () => string | null;
   /** Where clients are sent whom we cannot serve; null before the fleet has told. */
@@ -38,13 +51,17 @@ export interface ContentServerParts {
 }
 
 export interface ContentLimits {
+  /** Connections served at once; some more are told to go elsewhere. */
   maxConnections: number;
+  client: ClientLimits;
   /** Longest time for a request's head, ms. */
   headersMs: number;
   /** A kept-alive connection without a request, ms. */
   idleMs: number;
   /** A client that takes no byte for this long is cut, ms. */
   stalledMs: number;
+  /** A client that takes longer than this for a piece of at most 256 KiB is cut, ms. */
+  pieceMs: number;
   /** Open files nobody reads that are kept. */
   openFiles: number;
   hotBytes: number;
@@ -52,9 +69,11 @@ export interface ContentLimits {
 
 export const CONTENT_LIMITS: ContentLimits = {
   maxConnections: 1024,
+  client: CLIENT_LIMITS,
   headersMs: 10_000,
   idleMs: 15_000,
   stalledMs: 30_000,
+  pieceMs: 120_000,
   openFiles: 128,
   hotBytes: 8 * 1024 * 1024,
 };
@@ -64,7 +83,7 @@ const LINGER_MS = 300;
 /** Pipelined requests that wait for the one before them, over all connections. */
 const MOST_PIPELINED = 2_000;
 
-/** The content port: serves held objects to plain HTTP clients, sends everybody else back to the router. */
+/** The content port: serves held objects to ordinary HTTP clients, sends everybody else back to the router. */
 export class ContentServer {
   readonly #parts: ContentServerParts;
   /** Compressed copies of what is held. */
@@ -72,9 +91,11 @@ export class ContentServer {
   readonly #server: Server;
   readonly #sources: Sources;
   readonly #decider: Decider;
+  readonly #deliveries: Deliveries;
   readonly #carrier: Carrier;
+  readonly #connections: Connections;
+  readonly #visitors = new WeakMap<Socket, Visitor>();
   readonly #turns = new Turns(MOST_PIPELINED);
-  #connections = 0;
   #draining = false;
 
   constructor(parts: ContentServerParts) {
@@ -91,18 +112,17 @@ export class ContentServer {
       (key) => (readKey(key) ? this.encodings.open(key) : store.openComplete(key)),
       limits,
     );
-    this.#decider = new Decider({
-      ...parts,
-      variants: this.encodings,
-      accepting: () => !this.#draining && parts.accepting(),
-    });
+    this.#decider = new Decider({ ...parts, variants: this.encodings, open: () => !this.#draining });
+    this.#deliveries = new Deliveries(parts, limits.pieceMs);
     this.#carrier = new Carrier({
       ...parts,
       decider: this.#decider,
       sources: this.#sources,
+      deliveries: this.#deliveries,
       buffers: new Buffers(),
       onVariantFailed: (key, error) => this.encodings.failed(key, error),
     });
+    this.#connections = new Connections(limits.maxConnections, limits.client, parts.clock);
     store.on((event) => {
       if (event.type !== 'withdrawn') return;
       this.#sources.withdraw(event.sha256, event.damaged);
@@ -126,16 +146,19 @@ export class ContentServer {
     // A client may close its side once it has asked, and still gets its answer. Node has this, and no type for it.
     Object.assign(server, { httpAllowHalfOpen: true });
     server.timeout = limits.stalledMs;
-    server.maxConnections = limits.maxConnections;
-    server.on('connection', (socket) => {
-      this.#connections++;
-      socket.once('close', () => this.#connections--);
+    // All are seen, and too many refused: lines that are dropped in silence would be read otherwise by others.
+    server.maxHeadersCount = 0;
+    // A body is not read, so it is not asked for either.
+    server.on('checkContinue', (request, response) => void this.#answer(request, response));
+    server.prependListener('connection', (socket) => {
+      const visitor = this.#connections.enter(socket);
+      if (visitor) this.#visitors.set(socket, visitor);
     });
     return server;
   }
 
   get connections(): number {
-    return this.#connections;
+    return this.#connections.size;
   }
 
   /** @returns the port it listens on */
@@ -154,8 +177,9 @@ export class ContentServer {
     await sleep(Math.min(LINGER_MS, boundMs));
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     while (this.#parts.meter.responses > 0 && this.#parts.clock.monotonic() < deadline) await sleep(20);
-    this.#server.closeAllConnections();
+    this.#connections.destroyAll();
     await closed;
+    this.#deliveries.close();
     await this.encodings.close();
     this.#sources.clear();
   }
@@ -167,19 +191,32 @@ export class ContentServer {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { meter, log } = this.#parts;
     response.on('error', () => undefined);
     const turn = this.#turns.enter(request, response);
     if (turn !== true && !(await turn)) return;
+    const visitor = this.#visitors.get(request.socket);
+    if (!visitor) return void response.destroy();
+    const { method = '', url = '', headers } = request;
+    const outlet = new Http1Outlet(response, visitor.client.flow);
+    const fault = faultOf(request);
+    await this.#carryOut(outlet, { method, target: url, headers, visitor }, fault);
+  }
+
+  async #carryOut(
+    outlet: Outlet,
+    request: RequestHead,
+    fault: { status: number; reason: string } | null,
+  ): Promise<void> {
+    const { meter, log } = this.#parts;
     meter.responses++;
     try {
-      const { method = '', url = '', headers } = request;
-      const reply = this.#decider.decide({ method, target: url, headers });
-      if (this.#draining) reply.close = true;
-      await this.#carrier.carry(response, reply);
+      const reply = fault
+        ? { ...textReply(fault.status, `${fault.reason}.`), close: true }
+        : this.#decider.decide(request);
+      await this.#carrier.carry(outlet, reply);
     } catch (error) {
       log.error({ reason: messageOf(error) }, 'a request could not be answered');
-      response.destroy();
+      outlet.stream.destroy();
     } finally {
       meter.responses--;
     }

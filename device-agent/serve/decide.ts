@@ -2,7 +2,15 @@ import type { AssetEntry } from '#agent/store/catalog.ts';
 import type { Store } from '#agent/store/store.ts';
 import type { Clock } from '#agent/time/clock.ts';
 import { isHearthError } from '#protocol/errors.ts';
-import { handBackReply, healthReply, METHODS, preflightReply, textReply, withoutBody } from './answers.ts';
+import {
+  handBackReply,
+  healthReply,
+  METHODS,
+  preflightReply,
+  textReply,
+  tooManyReply,
+  withoutBody,
+} from './answers.ts';
 import type { Representation } from './asset-headers.ts';
 import { AssetHeaders } from './asset-headers.ts';
 import { evaluatePreconditions, ifRangeHolds } from './conditional.ts';
@@ -28,6 +36,8 @@ export interface DeciderParts {
   variants: Variants;
   /** For the Age header: whole seconds since an asset was last known to be the site's content. */
   ageSeconds: (issuedAtMs: number) => number;
+  /** False once the box is going down: connections end with what they are answered. */
+  open: () => boolean;
   /** False while new requests are to go back to the router. */
   accepting: () => boolean;
 }
@@ -35,6 +45,8 @@ export interface DeciderParts {
 /** A clock that is further from the fleet's than this is not believed in a Date header, ms. */
 const CLOCK_ERROR_MS = 2_000;
 
+/** Who has too many connections may come again after this, s: the time to close some. */
+const CONNECTIONS_AGAIN_S = 5;
 const NEW: HeaderList = ['Age', '0'];
 
 /** A request for a held asset that may be served. */
@@ -63,7 +75,9 @@ export class Decider {
     const { method } = request;
     const reply = this.#route(request);
     // A body on a request that is answered without being read would be taken for the next request.
-    if (request.headers['content-length'] || request.headers['transfer-encoding']) reply.close = true;
+    const { headers, visitor } = request;
+    if (headers['content-length'] || headers['transfer-encoding']) reply.close = true;
+    if (visitor.standing !== 'served' || !this.#parts.open()) reply.close = true;
     return method === 'HEAD' && reply.body ? withoutBody(reply) : reply;
   }
 
@@ -93,7 +107,11 @@ export class Decider {
   }
 
   #route(request: RequestHead): Reply {
-    const { method } = request;
+    const { method, visitor } = request;
+    // Too much for one client is too much on every box: the router would send it to the next.
+    if (visitor.standing === 'too_many') return tooManyReply(CONNECTIONS_AGAIN_S);
+    const waitMs = visitor.client.ask(this.#parts.clock.monotonic());
+    if (waitMs > 0) return tooManyReply(Math.ceil(waitMs / 1000));
     const url = originForm(request.target);
     if (method !== 'GET' && method !== 'HEAD' && method !== 'OPTIONS') {
       return textReply(405, 'This port only serves content.', ['Allow', METHODS]);
@@ -112,14 +130,16 @@ export class Decider {
       if (error.code === 'token_expired' || error.code === 'unavailable') return this.#handBack(target);
       return textReply(403, `Refused: ${error.message}.`);
     }
+    // Too much for this box is not too much for others.
+    if (visitor.standing === 'turned_away') return this.#handBack(target);
     const asset = this.#servable(target, entitlement);
     return asset ? this.#serve({ request, target, entitlement, asset }) : this.#handBack(target);
   }
 
   /** The asset, if this box can and may serve it now. */
   #servable(target: ContentTarget, entitlement: OpenEntitlement): AssetEntry | null {
-    const { store, clock, accepting } = this.#parts;
-    if (!accepting() || !store.disk.readable) return null;
+    const { store, clock, open, accepting } = this.#parts;
+    if (!open() || !accepting() || !store.disk.readable) return null;
     if (entitlement.takenBytes >= entitlement.maxBytes) return null;
     const asset = store.catalog.find(target.siteId, target.path);
     if (asset?.object.state !== 'complete') return null;

@@ -21,15 +21,22 @@ const TELL_MS = 1_000;
 export class Delivery {
   readonly #parts: DeliveryParts;
   readonly #body: ObjectBody;
+  readonly #cut: () => void;
+  readonly #onEnd: (delivery: Delivery) => void;
   #unsent: number;
   #untold = 0;
   #toldAtMs: number;
+  /** When the client last took something, or was not the one that was waited for; monotonic ms. */
+  #movedAtMs: number;
 
-  constructor(parts: DeliveryParts, body: ObjectBody) {
+  constructor(parts: DeliveryParts, body: ObjectBody, cut: () => void, onEnd: (delivery: Delivery) => void) {
     this.#parts = parts;
     this.#body = body;
+    this.#cut = cut;
+    this.#onEnd = onEnd;
     this.#unsent = body.lengthBytes;
     this.#toldAtMs = parts.clock.monotonic();
+    this.#movedAtMs = this.#toldAtMs;
     body.entitlement.takenBytes += body.lengthBytes;
     parts.meter.addRequest();
   }
@@ -41,15 +48,62 @@ export class Delivery {
     this.#unsent -= bytes;
     this.#untold += bytes;
     const now = clock.monotonic();
+    this.#movedAtMs = now;
     if (now - this.#toldAtMs < TELL_MS) return;
     onDelivered(this.#body.entitlement, this.#body.assetId, this.#untold, 0);
     this.#untold = 0;
     this.#toldAtMs = now;
   }
 
+  /** What was waited for was not the client: the household's line, the disk. */
+  excuse(): void {
+    this.#movedAtMs = this.#parts.clock.monotonic();
+  }
+
+  /** Cuts the connection of a client that has taken nothing for so long. */
+  cutIfStuck(nowMs: number, longestMs: number): void {
+    if (nowMs - this.#movedAtMs > longestMs) this.#cut();
+  }
+
   /** The response has ended, in whichever way. */
   end(): void {
+    this.#onEnd(this);
     this.#body.entitlement.takenBytes -= this.#unsent;
     this.#parts.onDelivered(this.#body.entitlement, this.#body.assetId, this.#untold, 1);
+  }
+}
+
+/**
+ * The responses under way. A client that takes its bytes one by one keeps a connection alive for ever as far as
+ * timers on the socket can tell ("slow read"): here each piece must be taken within a bound.
+ */
+export class Deliveries {
+  readonly #parts: DeliveryParts;
+  readonly #open = new Set<Delivery>();
+  readonly #timer: NodeJS.Timeout;
+  readonly #forget = (delivery: Delivery) => void this.#open.delete(delivery);
+
+  /** @param pieceMs longest time for a client to take a piece, ms */
+  constructor(parts: DeliveryParts, pieceMs: number) {
+    this.#parts = parts;
+    this.#timer = setInterval(
+      () => {
+        const now = parts.clock.monotonic();
+        for (const delivery of this.#open) delivery.cutIfStuck(now, pieceMs);
+      },
+      Math.min(5_000, pieceMs / 2),
+    );
+    this.#timer.unref();
+  }
+
+  /** A response with a body begins. @param cut breaks its connection off, or its stream of several */
+  begin(body: ObjectBody, cut: () => void): Delivery {
+    const delivery = new Delivery(this.#parts, body, cut, this.#forget);
+    this.#open.add(delivery);
+    return delivery;
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
   }
 }

@@ -1,3 +1,4 @@
+import type { Visitor } from './connections.ts';
 import type { OpenEntitlement } from './token-gate.ts';
 
 /** Names and values by turns, as they go on the wire. */
@@ -10,6 +11,7 @@ export interface RequestHead {
   target: string;
   /** By lower-case name; lines of one name joined by commas, as node:http does it. */
   headers: { readonly [name: string]: string | string[] | undefined };
+  visitor: Visitor;
 }
 
 /** What is answered, and nothing of how: the same for every transport. */

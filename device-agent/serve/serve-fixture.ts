@@ -5,6 +5,7 @@ import net from 'node:net';
 import type { TestContext } from 'node:test';
 import { hold, manifestFor, openStore, silent, testSiteId } from '#agent/store/store-fixture.ts';
 import { Clock } from '#agent/time/clock.ts';
+import { Shaper } from '#agent/uplink/shaper.ts';
 import type { AssetManifest } from '#protocol/asset.ts';
 import { encodePath } from '#protocol/content-url.ts';
 import { mintToken } from '#protocol/delivery-token.ts';
@@ -45,6 +46,7 @@ export async function serve(
     limits: { ...CONTENT_LIMITS, ...limits },
     boxId: () => boxId,
     routerUrl: () => 'http://router.test:7081/',
+    up: new Shaper(),
     accepting: () => true,
     ageSeconds: () => 0,
     onDelivered: ({ token }, assetId, bytes, requests) => delivered.push({ token, assetId, bytes, requests }),

@@ -4,8 +4,8 @@ import type { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import zlib from 'node:zlib';
-import type { Coding } from './variant.ts';
 import type { ObjectFile } from '#agent/store/object-file.ts';
+import type { Coding } from './variant.ts';
 
 const PIECE_BYTES = 32 * 1024;
 /** A window of 1 MiB and quality 9: most of what 11 gains for a tenth of its time, and 10 MB while it runs. */

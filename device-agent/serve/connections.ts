@@ -1,0 +1,62 @@
+import type { Socket } from 'node:net';
+import type { Clock } from '#agent/time/clock.ts';
+import type { Client, ClientLimits } from './clients.ts';
+import { Clients } from './clients.ts';
+
+/** Who asks by one connection, and what it may expect. */
+export interface Visitor {
+  readonly client: Client;
+  /**
+   * - `served`
+   * - `turned_away`: the box has as many connections as it can serve, and the router knows others that have not
+   * - `too_many`: the client has more connections than one client may have; another box would say the same
+   */
+  readonly standing: 'served' | 'turned_away' | 'too_many';
+}
+
+/** Connections above the bound that are told where to go instead; those beyond are closed without a word. */
+const TURNED_AWAY_SHARE = 0.125;
+const LEAST_TURNED_AWAY = 4;
+
+/** Every open connection, bounded in all and for each client. */
+export class Connections {
+  readonly #most: number;
+  readonly #clients: Clients;
+  readonly #clock: Clock;
+  readonly #open = new Map<Socket, Visitor>();
+
+  constructor(most: number, limits: ClientLimits, clock: Clock) {
+    this.#most = most;
+    this.#clients = new Clients(limits);
+    this.#clock = clock;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Takes a connection up until it closes. @returns null when there is no room even for a word: it is closed */
+  enter(socket: Socket): Visitor | null {
+    const aboveMost = this.#open.size - this.#most;
+    if (aboveMost >= Math.max(LEAST_TURNED_AWAY, this.#most * TURNED_AWAY_SHARE)) {
+      socket.destroy();
+      return null;
+    }
+    const client = this.#clients.of(socket.remoteAddress, this.#clock.monotonic());
+    client.connections++;
+    let standing: Visitor['standing'] = aboveMost >= 0 ? 'turned_away' : 'served';
+    if (this.#clients.isOverrun(client)) standing = 'too_many';
+    const visitor = { client, standing };
+    this.#open.set(socket, visitor);
+    socket.once('close', () => {
+      this.#open.delete(socket);
+      client.connections--;
+    });
+    return visitor;
+  }
+
+  /** Closes whatever is still open. */
+  destroyAll(): void {
+    for (const socket of this.#open.keys()) socket.destroy();
+  }
+}
