@@ -171,8 +171,8 @@ export function addressBytes(address: string): Buffer {
     text === '' ? [] : text.split(':').map((part) => Number.parseInt(part, 16));
   const left = groups(head);
   const right = groups(tail ?? '');
-  left.forEach((group, index) => bytes.writeUInt16BE(group, index * 2));
-  right.forEach((group, index) => bytes.writeUInt16BE(group, 16 - (right.length - index) * 2));
+  for (const [index, group] of left.entries()) bytes.writeUInt16BE(group, index * 2);
+  for (const [index, group] of right.entries()) bytes.writeUInt16BE(group, 16 - (right.length - index) * 2);
   return bytes;
 }
 
