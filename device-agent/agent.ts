@@ -69,7 +69,7 @@ export class Agent {
   readonly #disks: Disks;
   readonly #disk: Disk;
   readonly #store: Store;
-  readonly #origin = new OriginClient(ORIGIN_DEFAULTS);
+  readonly #origin: OriginClient;
   readonly #downloads: Downloads;
   readonly #executor: Executor;
   readonly #integrity: IntegrityCheck;
@@ -130,6 +130,10 @@ export class Agent {
     this.#disk = this.#disks.disk;
     this.#usage = new UsageKeeper(this.#disk, this.#uplink, log);
     this.#store = new Store(this.#disk, log);
+    this.#origin = new OriginClient(
+      { ...ORIGIN_DEFAULTS, connectionsPerHost: options.originConnections },
+      this.#uplink.down,
+    );
     this.#downloads = new Downloads({
       store: this.#store,
       origin: this.#origin,
@@ -140,6 +144,7 @@ export class Agent {
       retryMs: options.retryMs,
       onEnd: () => this.#executor.wake(),
     });
+    this.#uplink.onAccepting((accepting) => this.#downloads.setOpen(accepting));
     this.#executor = new Executor({ store: this.#store, downloads: this.#downloads, clock, log });
     this.#integrity = new IntegrityCheck({
       store: this.#store,
@@ -178,7 +183,10 @@ export class Agent {
       onDelivered: ({ token, siteId, prefix }, assetId, bytes, requests) =>
         this.#account.record({ token, siteId, prefix, assetId, bytes, requests }),
       onReadFailed: (sha256, error) => {
-        log.warn({ sha256, reason: messageOf(this.#disk.failed(error, sha256)) }, 'an object could not be read');
+        log.warn(
+          { sha256, reason: messageOf(this.#disk.failed(error, sha256)) },
+          'an object could not be read',
+        );
         this.#integrity.recheck(sha256);
       },
     });

@@ -84,6 +84,8 @@ const environmentSchema = z.object({
   HEARTH_DRAIN_MS: ms(0, 600_000, 10_000),
   /** Upper bound of the integrity self-check's reading, bytes per second. */
   HEARTH_CHECK_BYTES_PER_SECOND: z.coerce.number('must be a number').int().min(65_536).default(20_000_000),
+  /** Connections to one origin (name and port), over all downloads. */
+  HEARTH_ORIGIN_CONNECTIONS: z.coerce.number('must be a number').int().min(1).max(64).default(6),
   /** What may be sent and fetched until the household says otherwise; 0: no bound. Unset: cautious defaults. */
   HEARTH_UP_BYTES_PER_SECOND: uplinkCap,
   HEARTH_DOWN_BYTES_PER_SECOND: uplinkCap,
@@ -112,6 +114,7 @@ export interface Options {
   maxConnections: number;
   drainMs: number;
   checkBytesPerSecond: number;
+  originConnections: number;
   /** What holds until the household decides. */
   household: HouseholdSettings;
 }
@@ -156,6 +159,7 @@ export function readOptions(environment: NodeJS.ProcessEnv): { options: Options 
       maxConnections: env.HEARTH_MAX_CONNECTIONS,
       drainMs: env.HEARTH_DRAIN_MS,
       checkBytesPerSecond: env.HEARTH_CHECK_BYTES_PER_SECOND,
+      originConnections: env.HEARTH_ORIGIN_CONNECTIONS,
       household: householdOf(env),
     },
   };

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { PartialObject } from '#agent/store/object-files.ts';
 import type { ObjectManifest } from '#agent/store/store.ts';
 import { chunkSpan } from '#protocol/asset.ts';
-import { OriginError } from './origin.ts';
+import { OriginError } from './origin-error.ts';
 
 /** Bytes gathered before they are written, and so the memory a download connection takes. */
 export const SCRATCH_BYTES = 1024 * 1024;
@@ -13,7 +13,8 @@ export const SCRATCH_BYTES = 1024 * 1024;
  * not count until it is verified.
  * @param span where the body begins and should end in the asset; it begins at a chunk's first byte
  * @param missing indexes not yet had; good ones are taken out
- * @param filling indexes some body is writing: one at a time, or bytes that are wrong could follow those verified
+ * @param filling indexes of chunks larger than the scratch buffer that some body is writing: one at a time, or bytes
+ * that are wrong could follow those verified
  * @param onGood called when a chunk is verified, written and recorded
  * @throws OriginError `origin_truncated`, `origin_changed` (too long), `chunk_mismatch`
  */
@@ -38,19 +39,22 @@ export async function receive(
   let bad = 0;
   /** Whether the chunk at hand is ours to write: settled at its first byte. */
   let wanted = false;
+  const verifiedFirst = manifest.chunkSizeBytes <= scratch.length;
 
   const finishChunk = async () => {
     const { start } = chunkSpan(manifest, index);
     if (wanted) {
       if (hash.digest().equals(manifest.hashes.subarray(index * 32, index * 32 + 32))) {
-        await partial.write(scratch.subarray(0, gathered), start + flushed);
-        await partial.keep(index);
-        missing.delete(index);
-        onGood(index);
+        // Another source may have been faster.
+        if (missing.has(index)) {
+          await partial.write(scratch.subarray(0, gathered), start + flushed);
+          await partial.keep(index);
+          if (missing.delete(index)) onGood(index);
+        }
       } else {
         bad++;
       }
-      filling.delete(index);
+      if (!verifiedFirst) filling.delete(index);
       wanted = false;
     }
     hash = createHash('sha256');
@@ -64,9 +68,9 @@ export async function receive(
     while (piece.length > 0) {
       const { start, length } = chunkSpan(manifest, index);
       const chunkEnd = start + length;
-      if (at === start && missing.has(index) && !filling.has(index)) {
+      if (at === start && missing.has(index) && (verifiedFirst || !filling.has(index))) {
         wanted = true;
-        filling.add(index);
+        if (!verifiedFirst) filling.add(index);
       }
       const room = wanted ? scratch.length - gathered : Number.POSITIVE_INFINITY;
       const take = Math.min(piece.length, chunkEnd - at, room);
@@ -97,7 +101,7 @@ export async function receive(
       await takePiece(piece);
     }
   } finally {
-    if (wanted) filling.delete(index);
+    if (wanted && !verifiedFirst) filling.delete(index);
   }
   if (at < span.end) {
     throw new OriginError('origin_truncated', `the origin ended after ${at} of ${span.end} bytes`);

@@ -7,13 +7,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ObjectFiles } from '#agent/store/object-files.ts';
 import { MIB, openStore } from '#agent/store/store-fixture.ts';
 import { download } from './download.ts';
-import { OriginClient } from './origin.ts';
+import { ORIGIN_DEFAULTS, OriginClient } from './origin.ts';
 import { OriginFixture, ordinary } from './origin-fixture.ts';
+import { SourceBook } from './source-book.ts';
 
 test('download: two whole bodies at once do not write one chunk, though only one of them lies', async (t) => {
   const origin = await OriginFixture.start();
   t.after(() => origin.close());
-  const client = new OriginClient({ stallMs: 5_000, leastBytesPerSecond: 1_000 });
+  const client = new OriginClient({ ...ORIGIN_DEFAULTS, stallMs: 5_000, leastBytesPerSecond: 1_000 });
   t.after(() => client.close());
   // As in an asset of more than 4 GiB: chunks larger than what is verified before it is written.
   const chunkSizeBytes = 2 * MIB;
@@ -64,7 +65,7 @@ test('download: two whole bodies at once do not write one chunk, though only one
   const options = { parallel: 2, backoff: { baseMs: 1, capMs: 5 }, tries: 3 };
   await download(
     { manifest, partial, missing },
-    client,
+    { client, peers: [], book: new SourceBook(() => performance.now()) },
     options,
     new AbortController().signal,
     () => undefined,

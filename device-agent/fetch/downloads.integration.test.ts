@@ -16,7 +16,7 @@ import {
 import { Clock } from '#agent/time/clock.ts';
 import type { AssetManifest } from '#protocol/asset.ts';
 import { Downloads } from './downloads.ts';
-import { OriginClient } from './origin.ts';
+import { ORIGIN_DEFAULTS, OriginClient } from './origin.ts';
 import type { Handler } from './origin-fixture.ts';
 import { OriginFixture, ordinary } from './origin-fixture.ts';
 
@@ -42,7 +42,7 @@ async function rig(
   origin.files.set('/a.mp4', bytes);
   origin.handler = handler;
   const fixture = await openStore(t, on);
-  const client = new OriginClient({ stallMs: 300, leastBytesPerSecond: 1000 });
+  const client = new OriginClient({ ...ORIGIN_DEFAULTS, stallMs: 300, leastBytesPerSecond: 1000 });
   const downloads = new Downloads({
     store: fixture.store,
     origin: client,

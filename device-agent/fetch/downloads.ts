@@ -8,10 +8,15 @@ import { HearthError } from '#protocol/errors.ts';
 import type { DownloadOptions } from './download.ts';
 import { download } from './download.ts';
 import type { OriginClient } from './origin.ts';
-import { OriginError } from './origin.ts';
+import { OriginError } from './origin-error.ts';
+import type { PeerSource } from './source-book.ts';
+import { SourceBook } from './source-book.ts';
 
 const LONGEST_RETRY_MS = 3_600_000;
 const EMPTY_SHA256 = createHash('sha256').digest('hex');
+
+/** Asks who else holds an object; answers soon, with none if need be. */
+export type FindPeers = (sha256: string, signal: AbortSignal) => Promise<readonly PeerSource[]>;
 
 /** The downloads under way: at most `slots`, each of which can be stopped at any moment and resumed later. */
 export class Downloads {
@@ -23,6 +28,9 @@ export class Downloads {
   readonly #log: Logger;
   readonly #retryMs: number;
   readonly #onEnd: () => void;
+  readonly #peers: FindPeers;
+  readonly #book: SourceBook;
+  #open = true;
   readonly #running = new Map<string, { abort: AbortController; done: Promise<void> }>();
   /** Objects under way whose room is spoken for. */
   readonly #promised = new Set<ObjectEntry>();
@@ -38,6 +46,8 @@ export class Downloads {
     retryMs: number;
     /** A download has ended, one way or another. */
     onEnd: () => void;
+    /** Other boxes that hold an object; without them there is the origin alone. */
+    peers?: FindPeers;
   }) {
     this.#store = parts.store;
     this.#origin = parts.origin;
@@ -47,12 +57,22 @@ export class Downloads {
     this.slots = parts.slots;
     this.#retryMs = parts.retryMs;
     this.#onEnd = parts.onEnd;
+    this.#peers = parts.peers ?? (async () => []);
+    this.#book = new SourceBook(() => parts.clock.monotonic());
+  }
+
+  /** False: what runs is stopped, to be resumed later, and nothing is started; the household wants its line. */
+  setOpen(open: boolean): void {
+    if (open === this.#open) return;
+    this.#open = open;
+    if (open) this.#onEnd();
+    else for (const { abort } of this.#running.values()) abort.abort();
   }
 
   /** Starts one, if there is a slot and it is not complete; returns at once. */
   async start(sha256: string): Promise<void> {
     const object = this.#store.catalog.objects.get(sha256);
-    if (!object || object.state === 'complete') return;
+    if (!this.#open || !object || object.state === 'complete') return;
     if (this.#running.has(sha256) || this.#running.size >= this.slots) return;
     const abort = new AbortController();
     object.downloading = true;
@@ -100,7 +120,9 @@ export class Downloads {
       }
       this.#store.changed(object);
       await this.#promiseRoom(object);
-      await download({ manifest, partial, missing }, this.#origin, this.#options, signal, (index) => {
+      const peers = missing.size > 0 ? await this.#peers(object.sha256, signal) : [];
+      const sources = { client: this.#origin, peers, book: this.#book };
+      await download({ manifest, partial, missing }, sources, this.#options, signal, (index) => {
         object.bytesDone += chunkSpan(object, index).length;
         this.#store.changed(object);
       });

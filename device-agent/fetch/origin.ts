@@ -1,81 +1,160 @@
 import http from 'node:http';
 import https from 'node:https';
 import { errnoOf } from '#agent/durable/durable-file.ts';
-import type { ErrorCode } from '#protocol/errors.ts';
-import { HearthError, messageOf } from '#protocol/errors.ts';
-
-/** What went wrong at the origin, and what that means for another try. */
-export class OriginError extends HearthError {
-  /** The origin asked to be left alone this long, ms. */
-  readonly retryAfterMs: number | null;
-  /** Another try at once would end the same way. */
-  readonly lasting: boolean;
-
-  constructor(
-    code: ErrorCode,
-    message: string,
-    more: { retryAfterMs?: number | null; lasting?: boolean; cause?: unknown } = {},
-  ) {
-    super(code, message, { cause: more.cause });
-    this.retryAfterMs = more.retryAfterMs ?? null;
-    this.lasting = more.lasting ?? false;
-  }
-}
+import { Shaper } from '#agent/uplink/shaper.ts';
+import { messageOf } from '#protocol/errors.ts';
+import type { Resolve } from './address-policy.ts';
+import { namesLocalMachine, publicLookup, refuseLocalMachine } from './address-policy.ts';
+import { spanOf } from './answer.ts';
+import { OriginError } from './origin-error.ts';
+import { Payment } from './payment.ts';
 
 export interface OriginOptions {
   /** Nothing received for this long: the origin is stalled, ms. */
   stallMs: number;
   /** An answer slower than this is given up, bytes per second over the whole of it. */
   leastBytesPerSecond: number;
+  /** Connections to one host (name and port), over all downloads. */
+  connectionsPerHost: number;
 }
 
-export const ORIGIN_DEFAULTS: OriginOptions = { stallMs: 20_000, leastBytesPerSecond: 4096 };
+export const ORIGIN_DEFAULTS: OriginOptions = {
+  stallMs: 20_000,
+  leastBytesPerSecond: 4096,
+  connectionsPerHost: 6,
+};
 
 const MOST_REDIRECTS = 5;
-const LONGEST_RETRY_AFTER_MS = 3_600_000;
+/** Under a cap a request asks for no more than comes within this time, ms: see `ask`. */
+const SLICE_MS = 200;
+const LEAST_SLICE = 4_096;
 
-/** Connections to origins, kept alive. One owner, closed with the agent. */
+/** A source as it is asked. */
+export interface Asked {
+  /** Of the asset: first byte and length. */
+  start: number;
+  length: number;
+  sizeBytes: number;
+}
+
+/** How far a source is trusted. */
+export interface Trust {
+  /** Sources may redirect; boxes may not. */
+  redirects: boolean;
+  /** The fleet named a machine of this network. */
+  local: boolean;
+  /** Nothing received for this long, ms. */
+  stallMs?: number;
+}
+
+interface Opened {
+  response: http.IncomingMessage;
+  givenUp: () => OriginError | null;
+  payment: Payment;
+  start: number;
+  end: number;
+  isWhole: boolean;
+  /** Where redirects led. */
+  url: string;
+}
+
+/**
+ * Connections to origins and other boxes, kept alive, and paid for from the household's line. One owner, closed
+ * with the agent.
+ */
 export class OriginClient {
   readonly #options: OriginOptions;
-  readonly #http = new http.Agent({ keepAlive: true, maxSockets: 8, maxFreeSockets: 4, timeout: 30_000 });
-  readonly #https = new https.Agent({ keepAlive: true, maxSockets: 8, maxFreeSockets: 4, timeout: 30_000 });
+  readonly #down: Shaper;
+  readonly #lookup: ReturnType<typeof publicLookup>;
+  /** One pair for what may be anywhere, one for what must be outside: a connection of the first is not reused there. */
+  readonly #local: { http: http.Agent; https: https.Agent };
+  readonly #public: { http: http.Agent; https: https.Agent };
 
-  constructor(options: OriginOptions) {
+  constructor(options: OriginOptions, down: Shaper = new Shaper(), resolve?: Resolve) {
     this.#options = options;
+    this.#down = down;
+    this.#lookup = publicLookup(resolve);
+    const agents = () => {
+      const limits = {
+        keepAlive: true,
+        maxSockets: options.connectionsPerHost,
+        maxFreeSockets: Math.min(4, options.connectionsPerHost),
+        timeout: 30_000,
+      };
+      return { http: new http.Agent(limits), https: new https.Agent(limits) };
+    };
+    this.#local = agents();
+    this.#public = agents();
   }
 
   close(): void {
-    this.#http.destroy();
-    this.#https.destroy();
+    for (const { http: plain, https: secure } of [this.#local, this.#public]) {
+      plain.destroy();
+      secure.destroy();
+    }
   }
 
   /**
    * Asks for a slice of the asset. The answer is 206 with just that slice, or 200 with the whole of it; anything
-   * else is an error, and so is an answer that cannot be for the bytes that were ingested.
-   * @param span first byte and length
+   * else is an error, and so is an answer that cannot be for the bytes that were ingested. Under a cap the slice is
+   * asked for in small parts, each paid for before it is asked: what TCP takes ahead has then been paid as well.
    * @returns the body and where in the asset it begins and ends
    * @throws OriginError `origin_unreachable`, `origin_status`, `origin_changed`
    */
   async ask(
     url: string,
-    span: { start: number; length: number },
-    sizeBytes: number,
+    asked: Asked,
     signal: AbortSignal,
-  ): Promise<{ body: AsyncIterable<Buffer>; start: number; end: number }> {
+    trust: Trust = { redirects: true, local: namesLocalMachine(url) },
+  ): Promise<{ body: AsyncIterable<Buffer>; start: number; end: number; isWhole: boolean }> {
+    const first = await this.#follow(url, this.#partOf(asked, asked.start), trust, signal);
+    if (first.isWhole) return { ...first, body: this.#body(first) };
+    const end = asked.start + asked.length;
+    return { start: asked.start, end, isWhole: false, body: this.#parts(first, { ...asked }, trust, signal) };
+  }
+
+  #partOf(asked: Asked, at: number): Asked {
+    const rate = this.#down.bytesPerSecond;
+    const left = asked.start + asked.length - at;
+    const most = rate === null ? left : Math.max(LEAST_SLICE, Math.floor((rate * SLICE_MS) / 1000));
+    return { start: at, length: Math.min(left, most), sizeBytes: asked.sizeBytes };
+  }
+
+  async *#parts(first: Opened, asked: Asked, trust: Trust, signal: AbortSignal): AsyncGenerator<Buffer> {
+    let part = first;
+    for (;;) {
+      yield* this.#body(part);
+      if (part.end === asked.start + asked.length) return;
+      part = await this.#follow(part.url, this.#partOf(asked, part.end), trust, signal);
+      if (!part.isWhole) continue;
+      part.response.destroy();
+      throw new OriginError('origin_status', 'the origin honours ranges only now and then');
+    }
+  }
+
+  async #follow(url: string, asked: Asked, trust: Trust, signal: AbortSignal): Promise<Opened> {
     let at = url;
     for (let hop = 0; hop <= MOST_REDIRECTS; hop++) {
-      const { response, givenUp } = await this.#request(at, span, sizeBytes, signal);
-      const status = response.statusCode ?? 0;
-      const { location } = response.headers;
-      if ([301, 302, 303, 307, 308].includes(status) && location) {
-        response.destroy();
-        at = this.#redirect(at, location);
-        continue;
-      }
+      const payment = new Payment(this.#down, new URL(at).host, signal);
       try {
-        return { body: this.#body(response, givenUp), ...spanOf(response, span, sizeBytes) };
+        await payment.ahead(asked.length);
+        const { response, givenUp } = await this.#request(at, asked, trust, signal, payment);
+        payment.head(response);
+        const { location } = response.headers;
+        if ([301, 302, 303, 307, 308].includes(response.statusCode ?? 0) && location) {
+          response.destroy();
+          payment.end();
+          at = this.#redirect(at, location, trust);
+          continue;
+        }
+        try {
+          return { response, givenUp, payment, url: at, ...spanOf(response, asked, asked.sizeBytes) };
+        } catch (error) {
+          response.destroy();
+          throw error;
+        }
       } catch (error) {
-        response.destroy();
+        payment.end();
         throw error;
       }
     }
@@ -84,7 +163,10 @@ export class OriginClient {
     });
   }
 
-  #redirect(from: string, location: string): string {
+  #redirect(from: string, location: string, trust: Trust): string {
+    if (!trust.redirects) {
+      throw new OriginError('origin_status', 'the box sends us elsewhere', { lasting: true });
+    }
     const to = URL.canParse(location, from) ? new URL(location, from) : null;
     if (to?.protocol === 'http:' || to?.protocol === 'https:') return to.href;
     throw new OriginError('origin_status', 'the origin redirects to something that is not HTTP', {
@@ -94,16 +176,20 @@ export class OriginClient {
 
   #request(
     url: string,
-    { start, length }: { start: number; length: number },
-    sizeBytes: number,
+    { start, length, sizeBytes }: Asked,
+    trust: Trust,
     signal: AbortSignal,
+    payment: Payment,
   ): Promise<{ response: http.IncomingMessage; givenUp: () => OriginError | null }> {
-    const { stallMs, leastBytesPerSecond } = this.#options;
+    const stallMs = trust.stallMs ?? this.#options.stallMs;
     const secure = url.startsWith('https:');
+    const agents = trust.local ? this.#local : this.#public;
+    if (!trust.local) refuseLocalMachine(url);
     return new Promise((resolve, reject) => {
       const request = (secure ? https : http).get(url, {
-        agent: secure ? this.#https : this.#http,
+        agent: secure ? agents.https : agents.http,
         signal,
+        ...(trust.local ? {} : { lookup: this.#lookup }),
         headers: {
           range: `bytes=${start}-${start + length - 1}`,
           'accept-encoding': 'identity',
@@ -116,9 +202,14 @@ export class OriginClient {
         reason = new OriginError('origin_unreachable', message);
         request.destroy(reason);
       };
-      request.setTimeout(stallMs, () => giveUp(`the origin sent nothing for ${stallMs / 1000} s`));
+      const stalled = () => {
+        // Nothing is read while the household's cap makes us wait: that is not the origin's doing.
+        if (payment.waiting) request.setTimeout(stallMs, stalled);
+        else giveUp(`the origin sent nothing for ${stallMs / 1000} s`);
+      };
+      request.setTimeout(stallMs, stalled);
       // The whole asset may come: that is the longest it can take.
-      const deadlineMs = stallMs + (sizeBytes / leastBytesPerSecond) * 1000;
+      const deadlineMs = stallMs + (sizeBytes / this.#leastBytesPerSecond()) * 1000;
       const deadline = setTimeout(() => giveUp('the origin is too slow'), Math.min(deadlineMs, 2 ** 31 - 1));
       deadline.unref();
       request.on('close', () => clearTimeout(deadline));
@@ -133,87 +224,32 @@ export class OriginClient {
     });
   }
 
-  async *#body(response: http.IncomingMessage, givenUp: () => OriginError | null): AsyncGenerator<Buffer> {
+  /** A cap shared by many connections is no fault of the origin's. */
+  #leastBytesPerSecond(): number {
+    const { leastBytesPerSecond } = this.#options;
+    const rate = this.#down.bytesPerSecond;
+    return rate === null ? leastBytesPerSecond : Math.min(leastBytesPerSecond, rate / 32);
+  }
+
+  async *#body({ response, givenUp, payment }: Opened): AsyncGenerator<Buffer> {
     try {
-      for await (const piece of response) yield piece as Buffer;
+      for await (const piece of response) {
+        const bytes = piece as Buffer;
+        // Until it is paid for nothing more is read, and TCP's window closes.
+        const due = payment.received(bytes.length);
+        if (due) await due;
+        yield bytes;
+      }
     } catch (error) {
+      if (error instanceof OriginError) throw error;
       throw (
         givenUp() ??
         new OriginError('origin_truncated', 'the origin broke off in the middle', { cause: error })
       );
     } finally {
+      payment.end();
       // Left early: what is still to come is not wanted.
       if (!response.complete) response.destroy();
     }
   }
-}
-
-/** Where the body of an answer lies in the asset. */
-function spanOf(
-  response: http.IncomingMessage,
-  span: { start: number; length: number },
-  sizeBytes: number,
-): { start: number; end: number } {
-  const { headers } = response;
-  const status = response.statusCode ?? 0;
-  const encoding = headers['content-encoding'];
-  if (status !== 200 && status !== 206) throw statusError(status, headers['retry-after'], sizeBytes);
-  if (encoding !== undefined && encoding !== 'identity') {
-    throw new OriginError('origin_status', `the origin encodes its answer (${encoding})`, { lasting: true });
-  }
-  if (status === 200) {
-    checkLength(headers['content-length'], sizeBytes);
-    return { start: 0, end: sizeBytes };
-  }
-  // RFC 9110 section 14.4
-  const range = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(headers['content-range'] ?? '');
-  const end = span.start + span.length;
-  if (range && range[3] !== '*' && Number(range[3]) !== sizeBytes) {
-    throw new OriginError(
-      'origin_changed',
-      `the origin now has ${range[3]} bytes, ${sizeBytes} were ingested`,
-      {
-        lasting: true,
-      },
-    );
-  }
-  if (!range || Number(range[1]) !== span.start || Number(range[2]) !== end - 1) {
-    throw new OriginError('origin_status', 'the origin answered with another range than was asked for');
-  }
-  checkLength(headers['content-length'], span.length);
-  return { start: span.start, end };
-}
-
-function checkLength(header: string | undefined, expected: number): void {
-  if (header === undefined || Number(header) === expected) return;
-  throw new OriginError(
-    'origin_changed',
-    `the origin sends ${header} bytes where ${expected} were ingested`,
-    {
-      lasting: true,
-    },
-  );
-}
-
-function statusError(status: number, retryAfter: string | undefined, sizeBytes: number): OriginError {
-  if (status === 416) {
-    return new OriginError('origin_changed', `the origin has fewer than ${sizeBytes} bytes now`, {
-      lasting: true,
-    });
-  }
-  const again = status === 408 || status === 425 || status === 429 || status >= 500;
-  return new OriginError('origin_status', `the origin answered ${status}`, {
-    lasting: !again,
-    retryAfterMs: again ? parseRetryAfter(retryAfter, Date.now()) : null,
-  });
-}
-
-/**
- * Retry-After in either form (RFC 9110 section 10.2.3), at most an hour.
- * @returns ms from now, or null when there is none
- */
-export function parseRetryAfter(value: string | undefined, nowMs: number): number | null {
-  if (value === undefined) return null;
-  const ms = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - nowMs;
-  return Number.isNaN(ms) ? null : Math.min(Math.max(ms, 0), LONGEST_RETRY_AFTER_MS);
 }
