@@ -11,6 +11,8 @@ import { openFleetKeys } from './keys/fleet-keys.ts';
 import { createMetrics } from './metrics/metrics.ts';
 import { ensureAdmin } from './operators/operators.ts';
 import type { Options, Role } from './options.ts';
+import type { Relay } from './relay/relay.ts';
+import { startRelay } from './relay/role.ts';
 import { Catalogue } from './router/catalogue.ts';
 import { RedirectCounts } from './router/redirect-counts.ts';
 import { Router } from './router/router.ts';
@@ -18,7 +20,7 @@ import { Jobs } from './worker/jobs.ts';
 import { Worker } from './worker/worker.ts';
 
 export interface Fleet {
-  urls: { apiUrl?: string; routerUrl?: string; brokerUrl?: string };
+  urls: { apiUrl?: string; routerUrl?: string; brokerUrl?: string; relayUrl?: string };
   close(): Promise<void>;
 }
 
@@ -77,6 +79,16 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
       await router.listen();
       closers.push(() => router.close());
       if (!options.HEARTH_ROUTER_URL) urls.router = urlOf('http', host, router.port);
+    }
+
+    let relay: Relay | undefined;
+    if (has('relay')) {
+      relay = await startRelay(
+        { db, keys, routerUrl: () => urls.router, log: log.child({ part: 'relay' }) },
+        options,
+      );
+      const started = relay;
+      closers.push(() => started.close());
     }
 
     let broker: Broker | undefined;
@@ -161,6 +173,7 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
         routes: (assetId) => catalogue?.forget(assetId),
         boxes: (boxId) => {
           void catalogue?.refresh();
+          void relay?.recheck(boxId);
           broker
             ?.recheck(boxId)
             .catch((error: unknown) => log.warn({ boxId, err: String(error) }, 'could not recheck boxes'));
@@ -174,6 +187,7 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
         ...(has('api') && { apiUrl: urls.api }),
         ...(has('router') && { routerUrl: urls.router }),
         ...(has('broker') && { brokerUrl: urls.broker }),
+        ...(relay && { relayUrl: relay.urls.publicUrl }),
       },
       close,
     };

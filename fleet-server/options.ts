@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { describe } from '#protocol/messages.ts';
+import { describe, relayUrlSchema } from '#protocol/messages.ts';
 
-export const ROLES = ['api', 'broker', 'worker', 'router'] as const;
+export const ROLES = ['api', 'broker', 'worker', 'router', 'relay'] as const;
 export type Role = (typeof ROLES)[number];
 
 const port = (standard: number) =>
@@ -23,9 +23,26 @@ const optionsSchema = z.object({
   HEARTH_API_PORT: port(7080),
   HEARTH_ROUTER_PORT: port(7081),
   HEARTH_BROKER_PORT: port(8883),
+  /** Where boxes dial the relay, and where clients reach them through it. */
+  HEARTH_RELAY_TUNNEL_PORT: port(7443),
+  HEARTH_RELAY_PORT: port(7082),
+  /** Where clients' own TLS is carried to boxes, by server name. */
+  HEARTH_RELAY_TLS_PORT: port(7444),
   HEARTH_API_URL: httpUrl.optional(),
   HEARTH_ROUTER_URL: httpUrl.optional(),
   HEARTH_BROKER_URL: z.url({ protocol: /^mqtts$/ }).optional(),
+  HEARTH_RELAY_TUNNEL_URL: relayUrlSchema.optional(),
+  HEARTH_RELAY_URL: httpUrl.optional(),
+  /** Boxes are `<label>.<this domain>`; without it their clients' TLS is not carried. */
+  HEARTH_BOX_DOMAIN: z
+    .string()
+    .regex(
+      /^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$/,
+      'must be a domain such as boxes.example.org',
+    )
+    .optional(),
+  /** How long streams through the relay may take to end when it stops. */
+  HEARTH_RELAY_DRAIN_MS: z.coerce.number('must be a number').int().min(0).max(600_000).default(5_000),
   HEARTH_KEYS_DIR: z.string().min(1),
   HEARTH_WEBUI_DIR: z.string().min(1).optional(),
   HEARTH_HEARTBEAT_MS: z.coerce.number('must be a number').int().min(100).max(3_600_000).default(30_000),

@@ -35,6 +35,10 @@ export function startFleet(options: FleetOptions): Promise<Program> {
       HEARTH_API_PORT: String(options.ports.api),
       HEARTH_ROUTER_PORT: String(options.ports.router),
       HEARTH_BROKER_PORT: String(options.ports.broker),
+      // Whatever is free: boxes and clients are told.
+      HEARTH_RELAY_TUNNEL_PORT: '0',
+      HEARTH_RELAY_PORT: '0',
+      HEARTH_RELAY_TLS_PORT: '0',
       HEARTH_HEARTBEAT_MS: String(options.heartbeatMs),
       HEARTH_ADMIN_TOKEN: options.adminToken,
       HEARTH_ADMIN_PASSWORD: options.adminPassword,

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { contentLink, encodePath, handBackLink, SKIPS_MAX, skippedIn, withoutSkips } from './content-url.ts';
+import {
+  contentLink,
+  encodePath,
+  handBackLink,
+  handBackOf,
+  SKIPS_MAX,
+  skippedIn,
+  withoutSkips,
+} from './content-url.ts';
 import { newId } from './ids.ts';
 
 const target = { token: 'T', siteId: 'site-1', path: '/a b/ü.mp4' };
@@ -41,4 +49,17 @@ test('an encoded path is ASCII and decodes to itself', () => {
       assert.equal(decodeURIComponent(encoded), `/${text}`);
     }),
   );
+});
+
+test('what a box or a relay sends a client back with is the same link', () => {
+  const target = { token: 'T', siteId: 'site-0123456789abcdef', path: '/a b/ä.m3u8' };
+  const link = contentLink('', target, ['box-0000000000000001']);
+  const box = 'box-0000000000000002';
+  assert.equal(
+    handBackOf('http://router.test/', link, box),
+    handBackLink('http://router.test', target, box, ['box-0000000000000001']),
+  );
+  for (const other of ['/', '/c/T', '/c/T/site-1/x', '/_hearth/health', '/c//site-0123456789abcdef/x']) {
+    assert.equal(handBackOf('http://router.test', other, box), null, other);
+  }
 });

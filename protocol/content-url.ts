@@ -31,6 +31,18 @@ export function handBackLink(
   return `${routerUrl.replace(/\/+$/, '')}/_site/${target.siteId}${encodePath(target.path)}${queryOf(all)}`;
 }
 
+/**
+ * As `handBackLink`, from the link a client came with: `/c/<token>/<site id>/<path>`.
+ * @returns null when it is no content link
+ */
+export function handBackOf(routerUrl: string, link: string, boxId: string): string | null {
+  const parts = /^\/c\/[^/?#]+\/(site-[0-9a-hjkmnp-tv-z]{16})(\/[^?#]+)(?:\?([^#]*))?$/.exec(link);
+  if (!parts) return null;
+  const [, siteId, path, query = ''] = parts;
+  const all = new Set([...skippedIn(query), boxId]);
+  return `${routerUrl.replace(/\/+$/, '')}/_site/${siteId}${path}${queryOf(all)}`;
+}
+
 /** The boxes a link's query says to leave out: well-formed ids only, at most `SKIPS_MAX`. */
 export function skippedIn(query: string): Set<string> {
   const named = query.includes(SKIP) ? new URLSearchParams(query).getAll(SKIP) : [];

@@ -37,6 +37,8 @@ export const LIMITS = {
   placementsPerRequest: 10_000,
   /** Placements told of one box, or of one page of assignments. */
   placementsListed: 10_000,
+  /** Relays a box is told of. */
+  relays: 16,
   /** Rows in one page of an API list. */
   pageRows: 200,
 } as const;

@@ -204,6 +204,12 @@ const UP = {
 
 // ---------------------------------------------------------------------------------------------- fleet to box
 
+/** Where a box dials a relay. */
+export const relayUrlSchema = z
+  .string()
+  .max(300)
+  .regex(/^tls:\/\/[^/@?#\s]+:\d{1,5}$/, 'must be a relay such as tls://relay.example.org:7443');
+
 /** The body of a command, by operation. Each can be repeated without harm. */
 export const commandBodySchema = z.discriminatedUnion('type', [
   /** Operation cache file. `ttlMs` counts from `issuedAt`; null keeps it until deleted. */
@@ -235,6 +241,8 @@ export const commandBodySchema = z.discriminatedUnion('type', [
     deliveryKey: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
     /** Where a client is sent whom this box cannot serve; `{siteId}` routes as `<routerUrl>/_site/{siteId}/path`. */
     routerUrl: z.url({ protocol: /^https?$/ }).max(300),
+    /** Relays to be connected to; none or absent: this box is reached without. */
+    relayUrls: z.array(relayUrlSchema).max(LIMITS.relays).optional(),
   }),
 ]);
 export type CommandBody = z.infer<typeof commandBodySchema>;

@@ -67,8 +67,8 @@ export class Commands {
   async #configure(body: Body<'configure'>, issuedAtMs: number): Promise<null> {
     const { clock, configure, replan } = this.#options;
     clock.learn(issuedAtMs);
-    const { heartbeatIntervalMs, deliveryKey, routerUrl } = body;
-    await configure({ heartbeatIntervalMs, deliveryKey, routerUrl });
+    const { heartbeatIntervalMs, deliveryKey, routerUrl, relayUrls } = body;
+    await configure({ heartbeatIntervalMs, deliveryKey, routerUrl, relayUrls: relayUrls ?? [] });
     // What has expired can be told now.
     replan();
     return null;

@@ -32,6 +32,7 @@ const settingsSchema = z.object({
   heartbeatIntervalMs: z.int().min(100),
   deliveryKey: z.string(),
   routerUrl: z.string(),
+  relayUrls: z.array(z.string()).default([]),
 });
 /** What the fleet last configured, kept so that a restart without the fleet still serves. */
 export type FleetSettings = z.infer<typeof settingsSchema>;

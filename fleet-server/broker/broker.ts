@@ -7,6 +7,7 @@ import { admitBox, noLongerAdmitted } from '#fleet/boxes/admission.ts';
 import { bodyOf, due, makeDue, markSent, RESEND_MS } from '#fleet/commands/outbox.ts';
 import { type Database, isValueRefused } from '#fleet/database/database.ts';
 import type { FleetKeys } from '#fleet/keys/fleet-keys.ts';
+import { liveRelays, needRelay } from '#fleet/relay/standing.ts';
 import { deliveryKeyFor } from '#protocol/delivery-token.ts';
 import { HearthError, messageOf } from '#protocol/errors.ts';
 import { newId } from '#protocol/ids.ts';
@@ -29,6 +30,7 @@ export interface BrokerOptions {
 
 /** Messages of one box that may wait for the database; a box that sends faster is cut off and comes back. */
 const BACKLOG = 256;
+const RELAYS_EVERY_MS = 5_000;
 /** A payload of the largest size with its topic and header; what is larger is not even read. */
 const MAX_PACKET_BYTES = 2 * LIMITS.mqttPayloadBytes;
 /** How long a `configure` command is good for: longer than any clock is wrong while the link stands. */
@@ -42,6 +44,8 @@ interface Connection {
   dispatching: boolean;
   again: boolean;
   said: boolean;
+  /** The relays it was last told of. */
+  relays: string;
 }
 
 /**
@@ -97,6 +101,8 @@ export class Broker implements Link {
     this.#rules();
     this.#timers.push(setInterval(() => this.dispatchAll(), RESEND_MS / 3));
     this.#timers.push(setInterval(() => void this.#renewCertificate(), 3_600_000));
+    // A relay that was killed tells nobody.
+    this.#timers.push(setInterval(() => this.#tellRelaysOrLog(''), RELAYS_EVERY_MS));
   }
 
   /** Starts listening. @throws when the port is taken */
@@ -171,6 +177,7 @@ export class Broker implements Link {
         dispatching: false,
         again: false,
         said: false,
+        relays: '',
       });
     });
     aedes.on('clientDisconnect', (client) => {
@@ -204,8 +211,15 @@ export class Broker implements Link {
     }
   }
 
+  #tellRelaysOrLog(boxId: string): void {
+    this.tellRelays(boxId).catch((error: unknown) => {
+      this.#log.warn({ err: messageOf(error) }, 'cannot tell boxes of their relays now; it is tried again');
+    });
+  }
+
   /** Cuts a box off if it has been revoked; empty: any box, since word of it may have been missed. */
   async recheck(boxId: string): Promise<void> {
+    this.#tellRelaysOrLog(boxId);
     const ids = boxId === '' ? [...this.#connections.keys()] : [boxId];
     if (!ids.some((id) => this.#connections.has(id))) return;
     for (const id of await noLongerAdmitted(this.#db, ids)) this.#connections.get(id)?.client.close();
@@ -277,14 +291,40 @@ export class Broker implements Link {
   async welcome(boxId: string): Promise<void> {
     const connection = this.#connections.get(boxId);
     if (connection) connection.said = true;
+    await this.#configure(boxId, await this.#relaysFor([boxId]));
+    await makeDue(this.#db, boxId);
+    this.dispatch(boxId);
+  }
+
+  /** Tells boxes of the relays they are to use now, where that has changed. @param boxId empty: any of them */
+  async tellRelays(boxId: string): Promise<void> {
+    const ids = [...this.#connections].filter(([id, { said }]) => said && (boxId === '' || id === boxId));
+    if (ids.length === 0) return;
+    const relays = await this.#relaysFor(ids.map(([id]) => id));
+    for (const [id, connection] of ids) {
+      if (connection.relays !== (relays.get(id) ?? []).join()) await this.#configure(id, relays);
+    }
+  }
+
+  /** The relays of the boxes that need one. */
+  async #relaysFor(boxIds: string[]): Promise<Map<string, string[]>> {
+    const needy = await needRelay(this.#db, boxIds);
+    if (needy.size === 0) return new Map();
+    const urls = await liveRelays(this.#db);
+    return new Map([...needy].map((boxId) => [boxId, urls]));
+  }
+
+  async #configure(boxId: string, relays: Map<string, string[]>): Promise<void> {
+    const relayUrls = relays.get(boxId) ?? [];
+    const connection = this.#connections.get(boxId);
+    if (connection) connection.relays = relayUrls.join();
     await this.#command(boxId, newId('cmd'), CONFIGURE_LIFE_MS, {
       type: 'configure',
       heartbeatIntervalMs: this.#options.heartbeatIntervalMs,
       deliveryKey: deliveryKeyFor(this.#keys.deliverySecret, boxId).toString('base64url'),
       routerUrl: this.#options.routerUrl(),
+      relayUrls,
     });
-    await makeDue(this.#db, boxId);
-    this.dispatch(boxId);
   }
 
   /** Sends what is due to every connected box. */

@@ -4,8 +4,6 @@ import type { Database } from '#fleet/database/database.ts';
 import { notify } from '#fleet/database/listen.ts';
 import { messageOf } from '#protocol/errors.ts';
 
-/** A relay that has not said so for this long is not there, ms. */
-export const RELAY_SILENT_MS = 4_000;
 const SAY_SO_MS = 1_000;
 
 interface RegisterParts {
@@ -51,6 +49,7 @@ export class RelayRegister {
   async drain(): Promise<void> {
     this.#draining = true;
     await this.#inOrder();
+    await notify(this.#db, 'boxes').catch(() => undefined);
   }
 
   async close(): Promise<void> {

@@ -22,8 +22,8 @@ export interface RelayOptions {
   tunnelPort: number;
   /** Where clients ask for `/b/<box id>/...`. */
   httpPort: number;
-  /** Where clients' TLS comes in that is carried through unread. */
-  tlsPort: number;
+  /** Where clients' TLS comes in that is carried through unread; null: none is taken. */
+  tlsPort: number | null;
   /** What boxes and clients are told, where it is not host and port. */
   tunnelUrl?: string | undefined;
   publicUrl?: string | undefined;
@@ -103,7 +103,7 @@ export class Relay {
     const { db, log, options } = this.#parts;
     const { host } = options;
     const tunnelPort = await this.#listener.listen(options.tunnelPort, host);
-    this.urls.tlsPort = await this.#passthrough.listen(options.tlsPort, host);
+    if (options.tlsPort !== null) this.urls.tlsPort = await this.#passthrough.listen(options.tlsPort, host);
     await new Promise<void>((resolve, reject) => {
       this.#http.once('error', reject);
       this.#http.listen(options.httpPort, host, resolve);

@@ -4,7 +4,9 @@ import { linksToSiblings } from '#fleet/assets/content-type.ts';
 import { silentAfterMs } from '#fleet/boxes/silence.ts';
 import type { Database } from '#fleet/database/database.ts';
 import { assets, boxes, placements, sites } from '#fleet/database/schema.ts';
+import { relayedBoxes } from '#fleet/relay/standing.ts';
 import { messageOf } from '#protocol/errors.ts';
+import { relayedContentUrl } from '#protocol/relay.ts';
 import type { Candidate } from './choice.ts';
 
 export interface RoutedSite {
@@ -145,29 +147,31 @@ export class Catalogue {
     try {
       const siteRows = await this.#db.select().from(sites);
       const boxRows = await this.#db
-        .select({ id: boxes.id, heartbeat: boxes.heartbeat, lastSeenAt: boxes.lastSeenAt })
+        .select({
+          id: boxes.id,
+          heartbeat: boxes.heartbeat,
+          lastSeenAt: boxes.lastSeenAt,
+          // The fleet sends nobody where it has not been itself.
+          direct: sql<boolean>`coalesce(${boxes.dialOk} AND ${boxes.dialledUrl} = ${boxes.heartbeat} ->> 'contentUrl', false)`,
+        })
         .from(boxes)
-        .where(
-          and(
-            eq(boxes.online, true),
-            eq(boxes.dialOk, true),
-            // The fleet sends nobody where it has not been itself.
-            sql`${boxes.dialledUrl} = ${boxes.heartbeat} ->> 'contentUrl'`,
-            isNull(boxes.revokedAt),
-          ),
-        );
+        .where(and(eq(boxes.online, true), isNull(boxes.revokedAt)));
+      const relayed = await relayedBoxes(this.#db);
       this.#sites = new Map(
         siteRows.flatMap((site) => [[site.hostname, site] as const, [site.id, site] as const]),
       );
       const previous = this.#boxes;
       this.#boxes = new Map();
-      for (const { id, heartbeat, lastSeenAt } of boxRows) {
+      for (const { id, heartbeat, lastSeenAt, direct } of boxRows) {
         if (!heartbeat || !lastSeenAt || !['ok', 'full', 'slow', 'read_only'].includes(heartbeat.store.state))
           continue;
         if (Date.now() - lastSeenAt.getTime() > silentAfterMs(this.#heartbeatMs)) continue;
+        const relays = relayed.get(id) ?? [];
+        const relay = relays[Math.floor(Math.random() * relays.length)];
+        if (!direct && relay === undefined) continue;
         this.#boxes.set(id, {
           boxId: id,
-          contentUrl: heartbeat.contentUrl.replace(/\/+$/, ''),
+          contentUrl: direct ? heartbeat.contentUrl.replace(/\/+$/, '') : relayedContentUrl(relay ?? '', id),
           connections: heartbeat.serving.connections,
           bytesPerSecond: heartbeat.serving.bytesPerSecond,
           sentLately: (previous.get(id)?.sentLately ?? 0) / 2,

@@ -28,3 +28,7 @@ CREATE TABLE relay_counts (
   requests bigint NOT NULL DEFAULT 0 CHECK (requests >= 0),
   PRIMARY KEY (relay_id, box_id, hour)
 );
+
+-- A box's name below the fleet's box domain. Random, so that it says nothing of the household or the box's id.
+ALTER TABLE boxes ADD COLUMN name_label text NOT NULL UNIQUE
+  DEFAULT 'b' || substr(replace(gen_random_uuid()::text, '-', ''), 1, 15);

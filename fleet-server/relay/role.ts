@@ -1,0 +1,64 @@
+import { sql } from 'drizzle-orm';
+import type { Logger } from 'pino';
+import type { Database } from '#fleet/database/database.ts';
+import type { FleetKeys } from '#fleet/keys/fleet-keys.ts';
+import type { Options } from '#fleet/options.ts';
+import { handBackOf } from '#protocol/content-url.ts';
+import { Relay } from './relay.ts';
+
+/** Server names whose box is remembered, and for how long, ms: an attack with made-up names asks the database seldom. */
+const MOST_NAMES = 50_000;
+const NAME_TTL_MS = 60_000;
+
+/** Starts the relay as the fleet-server's options say. */
+export async function startRelay(
+  parts: { db: Database; keys: FleetKeys; routerUrl: () => string; log: Logger },
+  options: Options,
+): Promise<Relay> {
+  const { db, keys, routerUrl, log } = parts;
+  const host = options.HEARTH_BIND;
+  const { HEARTH_RELAY_TUNNEL_URL: tunnelUrl } = options;
+  const named = tunnelUrl ? new URL(tunnelUrl).hostname.replace(/^\[|\]$/g, '') : host;
+  return Relay.start({
+    db,
+    keys,
+    log,
+    elsewhere: (boxId, target) => handBackOf(routerUrl(), target, boxId),
+    boxOf: boxNames(db, options.HEARTH_BOX_DOMAIN),
+    options: {
+      host,
+      tunnelPort: options.HEARTH_RELAY_TUNNEL_PORT,
+      httpPort: options.HEARTH_RELAY_PORT,
+      tlsPort: options.HEARTH_BOX_DOMAIN ? options.HEARTH_RELAY_TLS_PORT : null,
+      tunnelUrl,
+      publicUrl: options.HEARTH_RELAY_URL,
+      names: [...new Set([named, host, 'localhost', '127.0.0.1'])],
+      drainMs: options.HEARTH_RELAY_DRAIN_MS,
+    },
+  });
+}
+
+/** Finds boxes by their names, `<label>.<domain>`; remembers names that are nobody's too. */
+export function boxNames(db: Database, domain: string | undefined): (name: string) => Promise<string | null> {
+  const known = new Map<string, { boxId: Promise<string | null>; atMs: number }>();
+  const find = async (label: string): Promise<string | null> => {
+    const { rows } = await db.execute<{ id: string }>(
+      sql`SELECT id FROM boxes WHERE name_label = ${label} AND revoked_at IS NULL`,
+    );
+    return rows[0]?.id ?? null;
+  };
+  return (name) => {
+    if (!domain || !name.endsWith(`.${domain}`)) return Promise.resolve(null);
+    const label = name.slice(0, -domain.length - 1);
+    if (!/^[a-z0-9]{1,63}$/.test(label)) return Promise.resolve(null);
+    const found = known.get(label);
+    if (found && Date.now() - found.atMs < NAME_TTL_MS) return found.boxId;
+    const boxId = find(label);
+    known.delete(label);
+    known.set(label, { boxId, atMs: Date.now() });
+    // A failure is not remembered.
+    boxId.catch(() => known.delete(label));
+    if (known.size > MOST_NAMES) known.delete(known.keys().next().value as string);
+    return boxId;
+  };
+}
