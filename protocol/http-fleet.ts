@@ -93,6 +93,8 @@ export const boxSchema = z.object({
   /** Whether the router may send clients here, and if not why, in a word. */
   routable: z.boolean(),
   notRoutableReason: z.string().nullable(),
+  /** How clients reach it: where it says it serves, or through a relay; null when they do not. */
+  reachedBy: z.enum(['direct', 'relay']).nullable(),
   agentVersion: z.string().nullable(),
   enrolledAt: timeSchema,
   lastSeenAt: timeSchema.nullable(),

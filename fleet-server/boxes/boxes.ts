@@ -7,21 +7,30 @@ import { notify } from '#fleet/database/listen.ts';
 import { assets, boxes, commands, ledgerEntries, placements, spotChecks } from '#fleet/database/schema.ts';
 import { earningsOf } from '#fleet/ledger/earnings.ts';
 import { accountOf } from '#fleet/ledger/ledger.ts';
+import { relayedBoxes } from '#fleet/relay/standing.ts';
 import { askSpotCheck } from '#fleet/spot-checks/spot-checks.ts';
 import { HearthError } from '#protocol/errors.ts';
 import type { Box, BoxDetail, boxCommandSchema } from '#protocol/http-fleet.ts';
 
 type BoxRow = typeof boxes.$inferSelect;
 
-/** Why the router leaves a box out, in a word the consoles translate; null when it does not. */
-export function notRoutable(box: BoxRow): string | null {
+/**
+ * Why the router leaves a box out, in a word the consoles translate; null when it does not.
+ * @param relayed whether a relay reaches it
+ */
+export function notRoutable(box: BoxRow, relayed: boolean): string | null {
   if (box.revokedAt) return 'revoked';
   if (!box.online) return 'offline';
   if (!box.heartbeat) return 'no_heartbeat';
   const { state } = box.heartbeat.store;
   if (state === 'absent' || state === 'foreign' || state === 'failing') return `disk_${state}`;
-  if (box.dialOk === null || box.dialledUrl !== box.heartbeat.contentUrl) return 'not_dialled';
-  return box.dialOk ? null : 'unreachable';
+  if (relayed || isDirect(box)) return null;
+  return box.dialOk === false && box.dialledUrl === box.heartbeat.contentUrl ? 'unreachable' : 'not_dialled';
+}
+
+/** Whether the fleet has reached it itself where it says it serves. */
+function isDirect(box: BoxRow): boolean {
+  return box.dialOk === true && box.dialledUrl === box.heartbeat?.contentUrl;
 }
 
 /** Boxes with their counts, by label. */
@@ -62,15 +71,18 @@ export async function listBoxes(
     .from(ledgerEntries)
     .where(sql`${ledgerEntries.accountId} = ANY(${sql.param(ids.map(accountOf.box))}::text[])`)
     .groupBy(ledgerEntries.accountId);
+  const relayed = await relayedBoxes(db);
   const items = page.map((row): Box => {
     const count = counts.find((found) => found.boxId === row.id) ?? { held: 0, failed: 0, all: 0 };
-    const reason = notRoutable(row);
+    const isRelayed = relayed.has(row.id);
+    const reason = notRoutable(row, isRelayed);
     return {
       id: row.id,
       label: row.label,
       state: row.lastSeenAt === null ? 'never_seen' : row.online ? 'online' : 'offline',
       routable: reason === null,
       notRoutableReason: reason,
+      reachedBy: reason !== null ? null : isDirect(row) ? 'direct' : 'relay',
       agentVersion: row.agentVersion,
       enrolledAt: row.enrolledAt.toISOString(),
       lastSeenAt: row.lastSeenAt?.toISOString() ?? null,
