@@ -16,6 +16,7 @@ import { startRelay } from './relay/role.ts';
 import { Catalogue } from './router/catalogue.ts';
 import { RedirectCounts } from './router/redirect-counts.ts';
 import { Router } from './router/router.ts';
+import { Sources } from './sources/sources.ts';
 import { Jobs } from './worker/jobs.ts';
 import { Worker } from './worker/worker.ts';
 
@@ -99,7 +100,14 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
         db,
         keys,
         presence,
-        inbound: new Inbound(db, presence, keys.sealKey, tariff, brokerLog),
+        inbound: new Inbound(
+          db,
+          presence,
+          keys.sealKey,
+          tariff,
+          brokerLog,
+          new Sources(db, keys, options.HEARTH_HEARTBEAT_MS),
+        ),
         log: brokerLog,
         refused: metrics.refusedMessages,
         options: {

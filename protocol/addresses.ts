@@ -87,6 +87,17 @@ export function plainAddress(address: string): string | null {
   return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`;
 }
 
+/** What one household has: an IPv4 address, or an IPv6 /64 (RFC 6177); null: no address. */
+export function networkOf(address: string): string | null {
+  const plain = plainAddress(address);
+  if (plain === null || isIPv4(plain)) return plain;
+  const [head = '', tail] = plain.split('::');
+  const groups = head === '' ? [] : head.split(':');
+  const after = tail ? tail.split(':') : [];
+  if (tail !== undefined) while (groups.length + after.length < 8) groups.push('0');
+  return `${[...groups, ...after].slice(0, 4).join(':')}::/64`;
+}
+
 /** An address and a port as they stand in a URL. */
 export function hostAndPort(address: string, port: number): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;

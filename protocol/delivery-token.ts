@@ -54,6 +54,14 @@ export function sealKeyFor(fleetSecret: Buffer): Buffer {
   return Buffer.from(hkdfSync('sha256', fleetSecret, '', 'hearth seal', 32));
 }
 
+/**
+ * Seals tokens by which one box fills itself from another. A box cannot tell them from a client's; settlement can,
+ * and pays nothing for them.
+ */
+export function fillKeyFor(sealKey: Buffer): Buffer {
+  return Buffer.from(hkdfSync('sha256', sealKey, '', 'hearth fill', 32));
+}
+
 /** Makes a token. `deliveryKey` and `sealKey` are 32 bytes; expiry is rounded up to a second. */
 export function mintToken(scope: TokenScope, deliveryKey: Buffer, sealKey: Buffer): string {
   const token = Buffer.alloc(TOKEN_BYTES);

@@ -3,6 +3,10 @@
  * contract: the receiver refuses what is over them, with a reason.
  */
 export const LIMITS = {
+  /** Objects asked for in one `sources-wanted`. */
+  sourcesWanted: 16,
+  /** Boxes named for one object. */
+  sources: 8,
   /** Largest MQTT payload either side sends or accepts, bytes. */
   mqttPayloadBytes: 256 * 1024,
   /** Smallest chunk: what one Range request, one verification and one lost download step cost, bytes. */

@@ -52,6 +52,8 @@ export const heartbeatSchema = z.object({
   uptimeMs: count,
   /** Where this box serves content, as far as it knows; the fleet checks before it believes. */
   contentUrl: contentUrlSchema,
+  /** Where boxes of the same network find it, if that is elsewhere. */
+  lanUrl: contentUrlSchema.nullish(),
   serving: z.object({ connections: count, bytesPerSecond: z.number().min(0), bytesTotal: bytes }),
   store: z.object({
     state: diskStateSchema,
@@ -176,6 +178,12 @@ export const spotCheckResultSchema = z.object({
   proof: sha256Schema,
 });
 
+/** "Who else holds these?", before the box fetches them; answered by `sources`, or not at all. */
+export const sourcesWantedSchema = z.object({
+  ...base,
+  sha256s: z.array(sha256Schema).min(1).max(LIMITS.sourcesWanted),
+});
+
 /** The answer to a command: done, or refused with a reason. */
 export const replySchema = z.object({
   ...base,
@@ -200,6 +208,7 @@ const UP = {
   integrity: integritySchema,
   deliveries: deliveriesSchema,
   reply: replySchema,
+  'sources-wanted': sourcesWantedSchema,
 } as const;
 
 // ---------------------------------------------------------------------------------------------- fleet to box
@@ -308,10 +317,24 @@ export const earningsSchema = z.object({
 });
 export type Earnings = z.infer<typeof earningsSchema>;
 
+/**
+ * Other boxes that hold an object this box is to hold, for one fill: their bytes are checked against the manifest,
+ * and the origin stays the source of last resort. `lan`: in the same network, by the address it has there.
+ */
+export const sourcesSchema = z.object({
+  v: z.literal(PROTOCOL_VERSION),
+  sha256: sha256Schema,
+  expiresAt: timeSchema,
+  sources: z
+    .array(z.object({ boxId: boxIdSchema, url: z.url({ protocol: /^https?$/ }).max(4096), lan: z.boolean() }))
+    .max(LIMITS.sources),
+});
+
 const DOWN = {
   command: signedCommandSchema,
   'deliveries-ack': deliveriesAckSchema,
   earnings: earningsSchema,
+  sources: sourcesSchema,
 } as const;
 
 // ---------------------------------------------------------------------------------------------- both ways

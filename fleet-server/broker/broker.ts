@@ -288,6 +288,11 @@ export class Broker implements Link {
     });
   }
 
+  addressOf(boxId: string): string | null {
+    const conn = this.#connections.get(boxId)?.client.conn as TLSSocket | undefined;
+    return conn?.remoteAddress ?? null;
+  }
+
   async welcome(boxId: string): Promise<void> {
     const connection = this.#connections.get(boxId);
     if (connection) connection.said = true;

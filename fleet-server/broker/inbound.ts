@@ -6,6 +6,7 @@ import type { Database } from '#fleet/database/database.ts';
 import { boxes, placements } from '#fleet/database/schema.ts';
 import { settle, type Tariff } from '#fleet/deliveries/settle.ts';
 import { earningsOf } from '#fleet/ledger/earnings.ts';
+import type { Sources } from '#fleet/sources/sources.ts';
 import { judge } from '#fleet/spot-checks/spot-checks.ts';
 import {
   type DownMessage,
@@ -23,11 +24,13 @@ const STRAYS_AT_ONCE = 1000;
 /** What handlers may ask of the connection they came over. */
 export interface Link {
   /** Publishes to a box; lost if the box is gone, which is why answers are sent again on the next hello. */
-  send<K extends 'deliveries-ack' | 'earnings'>(
+  send<K extends 'deliveries-ack' | 'earnings' | 'sources'>(
     boxId: string,
     kind: K,
     message: DownMessage<K>,
   ): Promise<void>;
+  /** The address a box connects from, as it is seen here. */
+  addressOf(boxId: string): string | null;
   /** The box has said hello: configure it, and send what is due. */
   welcome(boxId: string): Promise<void>;
   /** There is room for further commands. */
@@ -45,10 +48,19 @@ export class Inbound {
   readonly #sealKey: Buffer;
   readonly #tariff: Tariff;
   readonly #log: Logger;
+  readonly #sources: Sources;
   readonly #indexes = new IndexAssembly();
 
-  constructor(db: Database, presence: Presence, sealKey: Buffer, tariff: Tariff, log: Logger) {
+  constructor(
+    db: Database,
+    presence: Presence,
+    sealKey: Buffer,
+    tariff: Tariff,
+    log: Logger,
+    sources: Sources,
+  ) {
     this.#db = db;
+    this.#sources = sources;
     this.#presence = presence;
     this.#sealKey = sealKey;
     this.#tariff = tariff;
@@ -60,7 +72,7 @@ export class Inbound {
     switch (kind) {
       case 'hello': {
         const { bootId, agentVersion } = parseUp(kind, payload);
-        await this.#presence.online(boxId, { bootId, agentVersion });
+        await this.#presence.online(boxId, { bootId, agentVersion, observedAddress: link.addressOf(boxId) });
         await link.welcome(boxId);
         await link.send(boxId, 'earnings', await earningsOf(this.#db, boxId));
         return;
@@ -89,6 +101,12 @@ export class Inbound {
       case 'reply':
         await this.#reply(boxId, parseUp(kind, payload));
         return link.dispatch(boxId);
+      case 'sources-wanted':
+        for (const sha256 of parseUp(kind, payload).sha256s) {
+          const sources = await this.#sources.forFill(boxId, sha256);
+          if (sources) await link.send(boxId, 'sources', sources);
+        }
+        return;
       case 'deliveries':
         return this.#deliveries(boxId, parseUp(kind, payload), link);
     }

@@ -38,7 +38,10 @@ export class Presence {
     await notify(this.#db, 'boxes');
   }
 
-  async online(boxId: string, hello: { bootId: string; agentVersion: string }): Promise<void> {
+  async online(
+    boxId: string,
+    hello: { bootId: string; agentVersion: string; observedAddress?: string | null },
+  ): Promise<void> {
     this.#connected.add(boxId);
     this.#left.delete(boxId);
     await this.#inOrder(async () => {

@@ -75,6 +75,7 @@ export const boxes = pgTable('boxes', {
   dialledAt: time('dialled_at'),
   diskChangedAt: time('disk_changed_at'),
   dialledUrl: text('dialled_url'),
+  observedAddress: text('observed_address'),
 });
 
 export const claims = pgTable('claims', {

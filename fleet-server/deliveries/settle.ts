@@ -3,7 +3,7 @@ import { eq, inArray, sql } from 'drizzle-orm';
 import type { Database, Transaction } from '#fleet/database/database.ts';
 import { assets, deliveryBatches, deliveryLines, deliveryTokens, sites } from '#fleet/database/schema.ts';
 import { accountOf, post } from '#fleet/ledger/ledger.ts';
-import { settleToken } from '#protocol/delivery-token.ts';
+import { fillKeyFor, settleToken } from '#protocol/delivery-token.ts';
 import { isHearthError } from '#protocol/errors.ts';
 import type { Deliveries, Delivery } from '#protocol/messages.ts';
 import { clip } from '#protocol/messages.ts';
@@ -128,10 +128,22 @@ async function settleLines(
       });
     } catch (error) {
       if (!isHearthError(error)) throw error;
-      settled.push(refuse(error.code, place.tenantId));
+      const isFill = error.code === 'token_forged' && isFillToken(line, boxId, sealKey);
+      settled.push(refuse(isFill ? 'fill' : error.code, place.tenantId));
     }
   }
   return settled;
+}
+
+/** Sent to another box, not to a client: nobody pays, or two boxes could fill each other for money. */
+function isFillToken(line: Delivery, boxId: string, sealKey: Buffer): boolean {
+  try {
+    settleToken(line.token, { boxId, siteId: line.siteId, prefix: line.prefix }, fillKeyFor(sealKey));
+    return true;
+  } catch (error) {
+    if (!isHearthError(error)) throw error;
+    return false;
+  }
 }
 
 /** Takes bytes from what a token entitles to; the row lock makes concurrent batches take turns. */

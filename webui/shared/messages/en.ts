@@ -64,6 +64,7 @@ export const sharedEn = {
   'earn.line.credits': 'Credits',
   'earn.line.why': 'Why',
   'reason.claimed': 'Paid in full',
+  'reason.fill': 'Sent to another box that caches it, which pays nothing',
   'reason.issued': 'Only what the router had issued is paid',
   'error.bad_request': 'Something in the form is not right.',
   'error.not_authenticated': 'Please log in again.',

@@ -66,6 +66,7 @@ export const sharedZh: { readonly [K in keyof typeof sharedEn]: string } = {
   'earn.line.credits': '积分',
   'earn.line.why': '原因',
   'reason.claimed': '全额支付',
+  'reason.fill': '发给另一台缓存它的盒子，不计费',
   'reason.issued': '只支付路由器签发过的部分',
   'error.bad_request': '表单中有内容不正确。',
   'error.not_authenticated': '请重新登录。',
