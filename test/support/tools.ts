@@ -23,6 +23,15 @@ const TOOLS = {
   },
   ffmpeg: { names: ['ffmpeg'], debian: 'ffmpeg', otherwise: 'install ffmpeg' },
   nginx: { names: ['nginx'], debian: 'nginx-light', otherwise: 'install nginx' },
+  /** A home router, for tests in network namespaces, and what such a network is made of. */
+  ip: { names: ['ip'], debian: 'iproute2', otherwise: 'install iproute2 (Linux only)' },
+  nft: { names: ['nft'], debian: 'nftables', otherwise: 'install nftables (Linux only)' },
+  miniupnpd: {
+    names: ['miniupnpd'],
+    debian: 'miniupnpd-nftables',
+    otherwise: 'install miniupnpd built for nftables (Linux only)',
+  },
+  upnpc: { names: ['upnpc'], debian: 'miniupnpc', otherwise: 'install miniupnpc' },
   mosquitto: { names: ['mosquitto'], debian: 'mosquitto', otherwise: 'install mosquitto' },
   /** Not a program, but screenshots in Chinese are boxes without it. */
   'fonts-cjk': {

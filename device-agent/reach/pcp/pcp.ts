@@ -92,7 +92,10 @@ export class PcpMapper implements PortMapper {
       lifetimeS: 0,
       preferFailure: false,
     };
-    await this.#ask(mapped.gateway, request, signal);
+    await this.#ask(mapped.gateway, request, signal).catch((error) => {
+      // What miniupnpd says when there is nothing to delete.
+      if (!(error instanceof MappingError && error.problem === 'router_full')) throw error;
+    });
   }
 
   async #ask(gateway: Gateway, request: MapRequest, signal: AbortSignal) {
