@@ -12,7 +12,7 @@ import { HearthError } from '#protocol/errors.ts';
 import type { BoxDisk } from '#protocol/http-box.ts';
 import { listDisks } from './disk-list.ts';
 import type { Mount } from './mounts.ts';
-import { mountOf, parseMounts, readMountTable } from './mounts.ts';
+import { mountOf, parseMounts } from './mounts.ts';
 import { usableMounts, within } from './places.ts';
 import type { Unsuitable } from './suitability.ts';
 import { judge } from './suitability.ts';
@@ -40,8 +40,10 @@ export class DiskChoice {
   readonly #boxId: () => string | null;
   readonly #stamp: () => string;
   readonly #log: Logger;
+  readonly #readTable: () => Promise<string>;
   /** What was ejected and which mounts there were then. */
   #ejected: { mount: Mount | null; unmounted: boolean; mountIds: Set<number> } | null = null;
+  #checking = false;
   /** One thing at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -54,6 +56,7 @@ export class DiskChoice {
     boxId: () => string | null;
     stamp: () => string;
     log: Logger;
+    readTable: () => Promise<string>;
   }) {
     this.#disk = parts.disk;
     this.#memory = parts.memory;
@@ -62,12 +65,14 @@ export class DiskChoice {
     this.#boxId = parts.boxId;
     this.#stamp = parts.stamp;
     this.#log = parts.log;
+    this.#readTable = parts.readTable;
   }
 
   /** Every disk that is mounted, those that cannot be used with the reason. */
   async list(): Promise<BoxDisk[]> {
     const inUse = this.#disk.readable ? this.#disk.layout.root : null;
-    return listDisks({ remembered: await this.#memory.read(), boxId: this.#boxId(), inUse });
+    const mounts = parseMounts(await this.#readTable());
+    return listDisks(mounts, { remembered: await this.#memory.read(), boxId: this.#boxId(), inUse });
   }
 
   /**
@@ -79,7 +84,7 @@ export class DiskChoice {
       if (this.#fixed !== null) {
         throw new HearthError('conflict', `HEARTH_DISK names the disk of this box: ${this.#fixed}`);
       }
-      const mounts = parseMounts(await readMountTable());
+      const mounts = parseMounts(await this.#readTable());
       const mount = mountOf(mountPoint, mounts);
       if (mount?.mount !== mountPoint) {
         throw new HearthError('conflict', `No disk is mounted at ${mountPoint}: plug it in.`);
@@ -126,7 +131,7 @@ export class DiskChoice {
       const { root } = this.#disk.layout;
       if (this.#ejected) return;
       if (!this.#disk.readable) throw new HearthError('conflict', 'There is no disk in use.');
-      const mounts = parseMounts(await readMountTable());
+      const mounts = parseMounts(await this.#readTable());
       const mount = mountOf(root, mounts);
       const problem = 'it was ejected and can be pulled; plug it in again, or attach it, to have it used';
       const letGo = this.#disk.hold('ejected', problem).then(() => true);
@@ -136,7 +141,7 @@ export class DiskChoice {
         await flush(root);
         why = await this.#unmountSoon(mount, root, mounts);
       }
-      const left = parseMounts(await readMountTable());
+      const left = parseMounts(await this.#readTable());
       this.#ejected = { mount, unmounted: why === null, mountIds: new Set(left.map((one) => one.id)) };
       this.#log.info({ disk: root, unmounted: why === null, reason: why }, 'the disk was ejected');
     });
@@ -148,7 +153,7 @@ export class DiskChoice {
       const ejected = this.#ejected;
       this.#ejected = null;
       if (ejected?.mount && ejected.unmounted) {
-        const mounts = parseMounts(await readMountTable());
+        const mounts = parseMounts(await this.#readTable());
         const isBack = mountOf(ejected.mount.mount, mounts)?.mount === ejected.mount.mount;
         const why = isBack ? null : await mountAgain(ejected.mount);
         if (why !== null) this.#log.warn({ reason: why }, 'the ejected disk could not be mounted again');
@@ -157,20 +162,25 @@ export class DiskChoice {
     });
   }
 
-  /** Something was plugged in or pulled: an ejected disk that was plugged in again is used again. */
-  mountsChanged(): void {
+  /** Called every second: an ejected disk that was plugged in again is used again. */
+  mountsSeen(): void {
     const ejected = this.#ejected;
-    if (!ejected) return;
+    if (!ejected || this.#checking) return;
+    this.#checking = true;
     void this.#alone(async () => {
       const remembered = await this.#memory.read();
-      for (const mount of usableMounts(parseMounts(await readMountTable()))) {
+      for (const mount of usableMounts(parseMounts(await this.#readTable()))) {
         if (ejected.mountIds.has(mount.id) || this.#ejected !== ejected) continue;
         const marker = await this.#markerAt(mount.mount).catch(() => null);
         if (marker === null || marker === 'damaged' || marker.diskId !== remembered) continue;
         this.#ejected = null;
         await this.#disk.resume();
       }
-    }).catch(() => undefined);
+    })
+      .catch(() => undefined)
+      .finally(() => {
+        this.#checking = false;
+      });
   }
 
   async #unmountSoon(mount: Mount, root: string, mounts: Mount[]): Promise<string | null> {

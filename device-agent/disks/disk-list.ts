@@ -1,3 +1,4 @@
+import { execFile } from 'node:child_process';
 import { readFile, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { DiskLayout } from '#agent/store/layout.ts';
@@ -6,7 +7,7 @@ import type { BoxDisk } from '#protocol/http-box.ts';
 import { clip } from '#protocol/messages.ts';
 import { readCapacities } from './capacities.ts';
 import type { Mount } from './mounts.ts';
-import { mountOf, parseMounts, readMountTable } from './mounts.ts';
+import { mountOf } from './mounts.ts';
 import { freeOf, within } from './places.ts';
 import { isDisk, judge } from './suitability.ts';
 
@@ -27,8 +28,7 @@ export interface Ownership {
  * What is plugged in and mounted, for a household that picks its disk: by the kernel's table, with sizes from
  * node-disk-info and labels from systeminformation. What they cannot tell in time stays empty.
  */
-export async function listDisks(mine: Ownership): Promise<BoxDisk[]> {
-  const mounts = parseMounts(await readMountTable());
+export async function listDisks(mounts: readonly Mount[], mine: Ownership): Promise<BoxDisk[]> {
   const shown = mounts.filter((mount) => isDisk(mount) && mountOf(mount.mount, mounts) === mount);
   const byDevice = new Map<string, Mount>();
   for (const mount of shown) {
@@ -75,14 +75,31 @@ async function ownerOf(mount: Mount, mine: Ownership): Promise<'free' | 'ours' |
 async function labelsOf(): Promise<Map<string, string>> {
   const ask = async () => {
     const system = await import('systeminformation').then((module) => module.default ?? module);
-    const blocks = await system.blockDevices();
-    return new Map(blocks.map((block) => [`/dev/${block.name.replace(/^\/dev\//, '')}`, block.label]));
+    const labels = new Map<string, string>();
+    for (const { name, label } of await system.blockDevices()) {
+      if (label) labels.set(`/dev/${name.replace(/^\/dev\//, '')}`, label);
+    }
+    // It knows them from udev alone, which OpenWrt has not; these look at the disks themselves.
+    for (const [program, ...args] of [['blkid'], ['block', 'info']] as const) {
+      for (const line of (await outputOf(program, args)).split('\n')) {
+        const [, device, label] = /^(\/dev\/[^:]+):.*\bLABEL="([^"]*)"/.exec(line) ?? [];
+        if (device && label && !labels.has(device)) labels.set(device, label);
+      }
+    }
+    return labels;
   };
   return within(
     ask().catch(() => new Map<string, string>()),
     ANSWER_MS,
     new Map<string, string>(),
   );
+}
+
+/** What a command says; '' when there is no such command. */
+function outputOf(program: string, args: readonly string[]): Promise<string> {
+  return new Promise((resolve) => {
+    execFile(program, args, { encoding: 'utf8' }, (_, stdout) => resolve(stdout));
+  });
 }
 
 /** By the kernel's own tree: a stick says so, a hard disk in a USB case hangs on a USB port. */

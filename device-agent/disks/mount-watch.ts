@@ -8,14 +8,15 @@ const EVERY_MS = 1_000;
  * ask for; reading its few lines every second costs no disk access and some 50 microseconds.
  */
 export class MountWatch {
-  readonly #onChange: () => void;
+  readonly #onLook: (changed: boolean) => void;
   readonly #readTable: () => Promise<string>;
   #timer: NodeJS.Timeout | null = null;
   #last: string | null = null;
   #reading = false;
 
-  constructor(onChange: () => void, readTable = readMountTable) {
-    this.#onChange = onChange;
+  /** @param onLook told of each look at the table, and whether it is another than the last time */
+  constructor(onLook: (changed: boolean) => void, readTable = readMountTable) {
+    this.#onLook = onLook;
     this.#readTable = readTable;
   }
 
@@ -34,10 +35,9 @@ export class MountWatch {
     this.#reading = true;
     try {
       const table = await this.#readTable();
-      const isFirst = this.#last === null;
-      const isNew = this.#last !== table;
+      const changed = this.#last !== null && this.#last !== table;
       this.#last = table;
-      if (isNew && !isFirst && this.#timer !== null) this.#onChange();
+      if (this.#timer !== null) this.#onLook(changed);
     } catch {
       // No table, no news: the disk is looked at every few seconds all the same.
     } finally {

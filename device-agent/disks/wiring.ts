@@ -4,6 +4,7 @@ import { Disk } from '#agent/store/disk.ts';
 import { diskMemoryIn } from '#agent/store/marker.ts';
 import { DiskChoice } from './disk-choice.ts';
 import { MountWatch } from './mount-watch.ts';
+import { readMountTable } from './mounts.ts';
 import { folderPlace, MountedPlace } from './places.ts';
 
 /** Which disk the options name: a folder, the largest one, or (null) the one the household picks. */
@@ -30,13 +31,16 @@ export function openDisks(parts: {
   boxId: () => string | null;
   stamp: () => string;
   log: Logger;
+  readTable?: () => Promise<string>;
 }): Disks {
-  const { wish, household, log, stamp, boxId } = parts;
+  const { wish, household, log, stamp, boxId, readTable = readMountTable } = parts;
   const memory = diskMemoryIn(parts.stateDir);
   const fixed = wish.path !== null && wish.path !== 'auto' ? wish.path : null;
   const disk = new Disk({
     place:
-      fixed === null ? new MountedPlace({ auto: wish.path === 'auto' }) : folderPlace(fixed, wish.onRoot),
+      fixed === null
+        ? new MountedPlace({ auto: wish.path === 'auto', readTable })
+        : folderPlace(fixed, wish.onRoot, readTable),
     memory,
     boxId: boxId(),
     bounds: () => {
@@ -51,10 +55,10 @@ export function openDisks(parts: {
     // What there is room for has changed.
     if (now.disk !== before.disk) void disk.look();
   });
-  const choice = new DiskChoice({ disk, memory, household, fixed, boxId, stamp, log });
-  const mounts = new MountWatch(() => {
-    choice.mountsChanged();
-    void disk.look();
-  });
+  const choice = new DiskChoice({ disk, memory, household, fixed, boxId, stamp, log, readTable });
+  const mounts = new MountWatch((changed) => {
+    choice.mountsSeen();
+    if (changed) void disk.look();
+  }, readTable);
   return { disk, choice, mounts };
 }

@@ -45,7 +45,7 @@ export interface ObjectFilesOptions {
 /**
  * The files of the store: complete objects appear under their name only when every byte is on the disk; until
  * then they are a partial file and a journal, one line for each chunk that was verified. Large ones are folders
- * of parts. A journal stays for a minute after its object is complete: found again after a power cut, it says
+ * of parts. A journal stays for some seconds after its object is complete: found again after a power cut, it says
  * that a disk which lies about what it has written may not have these bytes, and they are verified first.
  */
 export class ObjectFiles {

@@ -91,7 +91,7 @@ export async function openStore(
     floorBytes?: number;
     probeMs?: number;
     more?: Partial<DiskOptions>;
-    /** As in life it is a minute, and a store opened again would verify all anew. */
+    /** In life it takes seconds, and a store opened again would verify all anew. */
     files?: ObjectFilesOptions;
   } = {},
 ): Promise<StoreFixture> {

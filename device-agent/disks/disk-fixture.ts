@@ -1,0 +1,75 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+import { isRoot, MIB } from '#agent/store/store-fixture.ts';
+
+/** How each file system is made and mounted; those by FUSE need their program. */
+const KINDS = {
+  ext4: { make: ['mkfs.ext4', '-q', '-b', '4096', '-N', '2048'], label: '-L', mount: ['mount'] },
+  exfat: { make: ['mkfs.exfat'], label: '-L', mount: ['mount.exfat-fuse'] },
+  ntfs: { make: ['mkfs.ntfs', '-q', '-F'], label: '-L', mount: ['ntfs-3g'] },
+  vfat: { make: ['mkfs.vfat'], label: '-n', mount: ['mount', '-t', 'vfat'] },
+} as const;
+export type DiskKind = keyof typeof KINDS;
+
+function has(program: string): boolean {
+  return spawnSync('sh', ['-c', `command -v ${program}`]).status === 0;
+}
+
+/** Why disks of a kind cannot be had here; empty when they can. */
+export function cannotMake(kind: DiskKind): { skip?: string } {
+  const { make, mount } = KINDS[kind];
+  if (!isRoot || spawnSync('losetup', ['-f']).status !== 0)
+    return { skip: 'needs root and loop devices on Linux' };
+  for (const program of [make[0], mount[0]]) if (!has(program)) return { skip: `needs ${program}` };
+  if (kind === 'vfat' && !readFileSync('/proc/filesystems', 'utf8').includes('vfat')) {
+    return { skip: 'this kernel has no vfat' };
+  }
+  return {};
+}
+
+/** A disk to plug in and pull: an image on a loop device of its own, with a real file system. */
+export class TestDisk {
+  readonly kind: DiskKind;
+  readonly image: string;
+  readonly #folder: string;
+  device = '';
+  /** Where it is mounted; '' while it is not. */
+  mount = '';
+
+  constructor(t: TestContext, kind: DiskKind, options: { sizeBytes?: number; label?: string } = {}) {
+    this.kind = kind;
+    this.#folder = mkdtempSync(path.join(os.tmpdir(), 'hearth-image-'));
+    this.image = path.join(this.#folder, 'image');
+    const { make, label } = KINDS[kind];
+    execFileSync('truncate', ['-s', String(options.sizeBytes ?? 64 * MIB), this.image]);
+    const named = options.label ? [label, options.label] : [];
+    execFileSync(make[0], [...make.slice(1), ...named, this.image], { stdio: 'ignore' });
+    t.after(() => {
+      this.pull();
+      rmSync(this.#folder, { recursive: true, force: true });
+    });
+  }
+
+  /** Attaches it to a free loop device and mounts it, as the system does with a disk that is plugged in. */
+  plugIn(mount: string): void {
+    this.device = execFileSync('losetup', ['-f', '--show', this.image], { encoding: 'utf8' }).trim();
+    const [program, ...more] = KINDS[this.kind].mount;
+    execFileSync(program, [...more, this.device, mount], { stdio: 'ignore' });
+    this.mount = mount;
+  }
+
+  /** As when it is pulled: whatever is open on it. */
+  pull(): void {
+    if (this.mount) spawnSync('umount', ['-l', this.mount]);
+    if (this.device) spawnSync('losetup', ['-d', this.device]);
+    this.mount = '';
+    this.device = '';
+  }
+
+  remount(mode: 'ro' | 'rw'): void {
+    execFileSync('mount', ['-o', `remount,${mode}`, this.mount]);
+  }
+}
