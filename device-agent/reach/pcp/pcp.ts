@@ -92,10 +92,20 @@ export class PcpMapper implements PortMapper {
       lifetimeS: 0,
       preferFailure: false,
     };
-    await this.#ask(mapped.gateway, request, signal).catch((error) => {
+    try {
+      await this.#ask(mapped.gateway, request, signal);
+    } catch (error) {
+      const problem = error instanceof MappingError ? error.problem : null;
       // What miniupnpd says when there is nothing to delete.
-      if (!(error instanceof MappingError && error.problem === 'router_full')) throw error;
-    });
+      if (problem === 'router_full') return;
+      // And when it no longer knows whose a pinhole is that it has renewed: then it is to end by itself, at once.
+      if (problem !== 'not_authorized') throw error;
+      await this.#ask(
+        mapped.gateway,
+        { ...request, externalPort: mapped.externalPort, lifetimeS: 1 },
+        signal,
+      );
+    }
   }
 
   async #ask(gateway: Gateway, request: MapRequest, signal: AbortSignal) {
