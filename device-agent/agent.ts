@@ -16,6 +16,7 @@ import { openDisks } from './disks/wiring.ts';
 import { DOWNLOAD_DEFAULTS } from './fetch/download.ts';
 import { Downloads } from './fetch/downloads.ts';
 import { ORIGIN_DEFAULTS, OriginClient } from './fetch/origin.ts';
+import { PeerFinder } from './fetch/peer-finder.ts';
 import type { FleetSettings, Identity } from './identity/identity.ts';
 import { StateDirectory } from './identity/identity.ts';
 import type { Invitation } from './identity/pairing.ts';
@@ -70,6 +71,7 @@ export class Agent {
   readonly #disk: Disk;
   readonly #store: Store;
   readonly #origin: OriginClient;
+  readonly #peers = new PeerFinder({ ask: (sha256s) => this.#session?.wantSources(sha256s) ?? false });
   readonly #downloads: Downloads;
   readonly #executor: Executor;
   readonly #integrity: IntegrityCheck;
@@ -86,6 +88,8 @@ export class Agent {
   #session: FleetSession | null = null;
   #link: BoxStatus['link'];
   #contentUrl = '';
+  /** Where boxes of the same network find the content. */
+  #lanUrl = '';
 
   /** Reads the state directory, looks at the disk, listens. @throws HearthError when the state is damaged */
   static async start(options: Options, log: Logger, logs: LogRing | null = null): Promise<Agent> {
@@ -143,6 +147,7 @@ export class Agent {
       slots: DOWNLOADS_AT_ONCE,
       retryMs: options.retryMs,
       onEnd: () => this.#executor.wake(),
+      peers: (sha256, signal) => this.#peers.find(sha256, signal),
     });
     this.#uplink.onAccepting((accepting) => this.#downloads.setOpen(accepting));
     this.#executor = new Executor({ store: this.#store, downloads: this.#downloads, clock, log });
@@ -242,7 +247,8 @@ export class Agent {
       await this.#account.useFolder(folder);
     }
     const listening = await this.#content.listen(contentPort, bind);
-    this.#contentUrl = contentUrl ?? urlOf(bind, listening);
+    this.#lanUrl = urlOf(bind, listening);
+    this.#contentUrl = contentUrl ?? this.#lanUrl;
     const lanUrl = urlOf(bind, await this.#lan.listen(lanPort, bind));
     this.urls = { lanUrl, contentUrl: this.#contentUrl };
     // Only now: a disk that hangs must not keep the dashboard from saying so.
@@ -322,7 +328,11 @@ export class Agent {
       log: this.#log,
       execute: (command) => this.#commands.execute(command),
       heartbeat: () => this.#heartbeat(),
-      onGreeted: () => this.#tellIntegrity(),
+      onSources: (sources) => this.#peers.take(sources),
+      onGreeted: () => {
+        this.#peers.beginSession();
+        this.#tellIntegrity();
+      },
       onState: (state, problem) => {
         this.#validity.setLinked(state === 'online');
         if (state === 'online') this.#log.info({ boxId: identity.boxId }, 'linked to the fleet');
@@ -365,6 +375,7 @@ export class Agent {
     return {
       uptimeMs: Math.floor(process.uptime() * 1000),
       contentUrl: this.#contentUrl,
+      lanUrl: this.#lanUrl,
       serving: {
         connections: this.#content.connections,
         bytesPerSecond: this.#meter.rateSinceLast(),

@@ -41,6 +41,8 @@ export interface FleetSessionOptions {
   execute: (command: Command) => Promise<CommandResult>;
   heartbeat: () => Omit<Heartbeat, 'v' | 'at' | 'bootId' | 'refusedMessages'>;
   onState: (state: LinkState, problem: string | null) => void;
+  /** Other boxes that hold an object this box asked about. */
+  onSources: (sources: DownMessage<'sources'>) => void;
   /** The fleet has been greeted: what waited for the link can be told. */
   onGreeted: () => void;
 }
@@ -73,6 +75,7 @@ export class FleetSession {
       onEarnings: (earnings) => {
         this.#earnings = earnings;
       },
+      onSources: options.onSources,
       onRefused: (code, reason) => activity.add('command_refused', { code, reason: reason.slice(0, 200) }),
     });
     this.#reporter = new Reporter(
@@ -146,6 +149,13 @@ export class FleetSession {
     } finally {
       this.#tellingIntegrity = false;
     }
+  }
+
+  /** Asks who else holds these objects. @returns false when there is no link */
+  wantSources(sha256s: string[]): boolean {
+    if (!this.#link.online) return false;
+    this.#say('sources-wanted', { ...this.#base(), sha256s });
+    return true;
   }
 
   /** There are new batches of deliveries. */

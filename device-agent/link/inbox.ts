@@ -23,6 +23,7 @@ export interface InboxOptions {
   reply: (reply: Reply) => void;
   onDeliveriesAck: (ack: DownMessage<'deliveries-ack'>) => void;
   onEarnings: (earnings: Earnings) => void;
+  onSources: (sources: DownMessage<'sources'>) => void;
   onRefused: (code: ErrorCode, reason: string) => void;
 }
 
@@ -77,6 +78,9 @@ export class Inbox {
           return;
         case 'deliveries-ack':
           this.#options.onDeliveriesAck(parseDown('deliveries-ack', payload));
+          return;
+        case 'sources':
+          this.#options.onSources(parseDown('sources', payload));
           return;
         case 'earnings': {
           const earnings = parseDown('earnings', payload);
