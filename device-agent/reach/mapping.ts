@@ -1,32 +1,8 @@
+import type { Family, MappingProblem } from '#protocol/reach.ts';
+
 /** What the three mapping protocols have in common: what is asked of a router, what it gives, why it does not. */
 
-export type Family = 'ipv4' | 'ipv6';
 export type MappingMethod = 'pcp' | 'natpmp' | 'upnp';
-
-/** Why a router gave no mapping. Each has a text in both languages in the dashboards. */
-export const MAPPING_PROBLEMS = [
-  /** There is no default route: no router to ask. */
-  'no_gateway',
-  /** Nothing came back. */
-  'no_answer',
-  /** Nobody listens there (ICMP port unreachable): it is switched off or unknown to the router. */
-  'not_offered',
-  /** The router knows of it, but not in a version or for a kind of address that would help. */
-  'unsupported',
-  /** The router's settings forbid it. */
-  'not_authorized',
-  /** The wanted port is another device's, and nothing else was given. */
-  'port_taken',
-  /** The router has no room for another mapping. */
-  'router_full',
-  /** The router says that it has itself no connection. */
-  'no_wan',
-  /** What came back cannot be understood or contradicts itself. */
-  'bad_answer',
-  /** The router failed; `detail` has its own words. */
-  'router_error',
-] as const;
-export type MappingProblem = (typeof MAPPING_PROBLEMS)[number];
 
 /** A mapping could not be had; `detail` is for a person who knows networks. */
 export class MappingError extends Error {

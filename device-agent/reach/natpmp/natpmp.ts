@@ -1,4 +1,5 @@
-import type { Gateway, Mapped, MappingProblem, PortMapper, Wanted } from '../mapping.ts';
+import type { MappingProblem } from '#protocol/reach.ts';
+import type { Gateway, Mapped, PortMapper, Wanted } from '../mapping.ts';
 import { MappingError } from '../mapping.ts';
 import { SERVER_PORT } from '../pcp/codec.ts';
 import { EpochWatch } from '../pcp/epoch.ts';

@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
-import type { Gateway, Mapped, MappingProblem, PortMapper, Wanted } from '../mapping.ts';
+import type { MappingProblem } from '#protocol/reach.ts';
+import type { Gateway, Mapped, PortMapper, Wanted } from '../mapping.ts';
 import { MappingError } from '../mapping.ts';
 import type { MapRequest, PcpAnswer, ResultCode } from './codec.ts';
 import { encodeMap, NONCE_BYTES, RESULTS, readAnswer, SERVER_PORT } from './codec.ts';

@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { plainAddress } from '#protocol/addresses.ts';
-import type { Gateway, Mapped, MappingProblem, PortMapper, Wanted } from '../mapping.ts';
+import type { MappingProblem } from '#protocol/reach.ts';
+import type { Gateway, Mapped, PortMapper, Wanted } from '../mapping.ts';
 import { MappingError } from '../mapping.ts';
 import type { IgdService } from './igd.ts';
 import { act, addressIn, describe, numberIn, UpnpFault } from './igd.ts';
