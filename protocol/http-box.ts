@@ -149,6 +149,14 @@ export const diskChoiceSchema = z.object({
   adopt: z.boolean().default(false),
 });
 
+/** `POST /api/disk/eject`: nothing is written to it any more, and it can be pulled. */
+export const boxEjectedSchema = z.object({
+  unmounted: z.boolean(),
+  /** What kept it mounted, for a person. */
+  problem: z.string().nullable(),
+});
+export type BoxEjected = z.infer<typeof boxEjectedSchema>;
+
 /** `POST /api/pause`: nothing is served or fetched for so long. */
 export const pauseSchema = z.object({ minutes: z.int().min(1).max(1440) });
 

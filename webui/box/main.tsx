@@ -1,73 +1,68 @@
-import { render } from 'preact';
-import { useEffect } from 'preact/hooks';
 import './box.css';
-import type { BoxStatus } from '#protocol/http-box.ts';
-import { Fault, LanguageSwitch, LostBanner, Skeleton, Toasts } from '../shared/components/basics.tsx';
-import { Icon, type IconName, Mark } from '../shared/components/icon.tsx';
-import { startLanguage } from '../shared/i18n.ts';
-import { startPoll } from '../shared/poll.ts';
-import { useAction, useQuery } from '../shared/query.ts';
-import { href, route, startRouter } from '../shared/router.ts';
-import { api, logOut, readSession, session } from './state.ts';
+import { Fault, LanguageSwitch, Skeleton, ThemeSwitch } from '../shared/components/basics.tsx';
+import { Icon, Mark } from '../shared/components/icon.tsx';
+import { lazy } from '../shared/lazy.tsx';
+import { useAction } from '../shared/query.ts';
+import { href, route } from '../shared/router.ts';
+import { startApp } from '../shared/start.tsx';
+import { useLive, useStatus } from './live.ts';
+import { PAGES, pageOf, sectionOf } from './pages.tsx';
+import { logOut, readSession, session, useSettings } from './state.ts';
 import { t } from './text.ts';
-import { ActivityPage } from './views/activity.tsx';
-import { ContentPage } from './views/content.tsx';
-import { Login, Setup } from './views/door.tsx';
-import { EarningsPage } from './views/earnings.tsx';
-import { Home } from './views/home.tsx';
+import { Login } from './views/door.tsx';
 
-const PAGES = [
-  { name: 'home', icon: 'home', view: Home },
-  { name: 'earnings', icon: 'coins', view: EarningsPage },
-  { name: 'content', icon: 'files', view: ContentPage },
-  { name: 'activity', icon: 'pulse', view: ActivityPage },
-] as const satisfies { name: string; icon: IconName; view: unknown }[];
-
-/** How often to look whether someone else changed our session: a reset, another tab's logout. */
 const SESSION_INTERVAL_MS = 30_000;
 
-function App() {
-  useEffect(() => {
-    const poll = startPoll({ run: readSession, intervalMs: SESSION_INTERVAL_MS, onError: () => {} });
-    return poll.stop;
-  }, []);
-  return (
-    <>
-      <LostBanner />
-      <Inside />
-      <Toasts />
-    </>
-  );
-}
+const loadWizard = () => import('./views/wizard/wizard.tsx');
+const WizardOutside = lazy(async () => (await loadWizard()).WizardOutside, [60, 400]);
+const Wizard = lazy(async () => (await loadWizard()).Wizard, [60, 400]);
 
 function Inside() {
   const now = session.value;
   document.title = t('app.title');
   if (now === null) {
     return (
-      <main class="shell">
+      <main class="waiting">
         <Skeleton heights={[60, 290, 180]} />
       </main>
     );
   }
-  if (now.setupNeeded) return <Setup />;
+  if (now.setupNeeded) return <WizardOutside />;
   if (!now.loggedIn) return <Login />;
-  return <Dashboard />;
+  return <House />;
+}
+
+/** Inside: the first run until it is over, then the dashboard. */
+function House() {
+  const settings = useSettings();
+  useLive();
+  if (settings.data === undefined) {
+    return (
+      <main class="waiting">
+        {settings.error === undefined ? (
+          <Skeleton heights={[60, 290, 180]} />
+        ) : (
+          <Fault error={settings.error} retry={settings.refresh} />
+        )}
+      </main>
+    );
+  }
+  return settings.data.wizardDone ? <Dashboard /> : <Wizard settings={settings.data} />;
 }
 
 function Dashboard() {
-  const name = route.value.segments[0] ?? 'home';
-  const page = PAGES.find((candidate) => candidate.name === name) ?? PAGES[0];
-  const status = useQuery<BoxStatus>(api, '/status', 5000);
+  const page = pageOf(route.value);
+  const section = sectionOf(page.name);
+  const status = useStatus();
   const leave = useAction(logOut);
   document.title = `${t(`nav.${page.name}`)} · ${t('app.title')}`;
   const View = page.view;
   return (
-    <div class="shell">
+    <div class="house">
       <button type="button" class="skip" onClick={() => document.getElementById('main')?.focus()}>
         {t('common.skip')}
       </button>
-      <header class="top">
+      <header class="side">
         <a class="brand" href={href()}>
           <Mark />
           <span>{status.data?.box.label ?? t('app.name')}</span>
@@ -76,16 +71,18 @@ function Dashboard() {
           {PAGES.map((each) => (
             <a
               key={each.name}
+              class={`${each.onPhone ? '' : 'wide-only'} ${each.name === 'more' ? 'phone-only' : ''}`}
               href={each.name === 'home' ? href() : href(each.name)}
-              aria-current={each.name === page.name ? 'page' : undefined}
+              aria-current={each.name === page.name ? 'page' : each.name === section ? 'true' : undefined}
             >
               <Icon name={each.icon} />
-              {t(`nav.${each.name}`)}
+              <span>{t(`nav.${each.name}`)}</span>
             </a>
           ))}
         </nav>
-        <div class="top-actions">
+        <div class="side-actions">
           <LanguageSwitch />
+          <ThemeSwitch />
           <button
             type="button"
             class="button plain compact"
@@ -99,13 +96,10 @@ function Dashboard() {
       </header>
       <main id="main" tabIndex={-1}>
         <Fault error={leave.error} />
-        <View />
+        <View key={page.name} />
       </main>
     </div>
   );
 }
 
-startLanguage();
-startRouter();
-const root = document.getElementById('app');
-if (root) render(<App />, root);
+startApp({ readSession, sessionIntervalMs: SESSION_INTERVAL_MS, Inside });

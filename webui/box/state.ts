@@ -1,11 +1,13 @@
 import { signal } from '@preact/signals';
 import type { z } from 'zod';
-import type { boxContentSchema, boxSessionSchema } from '#protocol/http-box.ts';
+import type { HouseholdSettings, SettingsChange } from '#protocol/household.ts';
+import type { BoxContent, boxSessionSchema } from '#protocol/http-box.ts';
 import { createApi } from '../shared/api.ts';
-import { forgetQueries } from '../shared/query.ts';
+import type { Language } from '../shared/i18n.ts';
+import { forgetQueries, putQuery, refreshQueries, useQuery } from '../shared/query.ts';
 
 export type Session = z.infer<typeof boxSessionSchema>;
-export type ContentItem = z.infer<typeof boxContentSchema>['items'][number];
+export type ContentItem = BoxContent['items'][number];
 
 /** Null until the first answer. */
 export const session = signal<Session | null>(null);
@@ -39,4 +41,21 @@ export async function logOut(): Promise<void> {
   await api.send('POST', '/logout');
   forgetQueries();
   await readSession();
+}
+
+/** What the household decided. */
+export function useSettings() {
+  return useQuery<HouseholdSettings>(api, '/settings', 30_000);
+}
+
+/** Changes some of it; what is on screen follows at once. */
+export async function changeSettings(change: SettingsChange): Promise<void> {
+  const now = await api.send<HouseholdSettings>('PATCH', '/settings', change);
+  putQuery<HouseholdSettings>('/settings', () => now);
+  for (const path of ['/uplink', '/status']) refreshQueries(path);
+}
+
+/** The language as the box keeps it. */
+export function languageSetting(language: Language): 'en' | 'zh' {
+  return language === 'en' ? 'en' : 'zh';
 }

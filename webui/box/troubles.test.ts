@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type BoxStatus, LINK_STATES } from '#protocol/http-box.ts';
 import { DISK_STATES } from '#protocol/messages.ts';
-import { headline } from './headline.ts';
 import { boxEn } from './messages/en.ts';
+import { headline, TROUBLES, troublesOf } from './troubles.ts';
 
 type Parts = Parameters<typeof headline>[0];
 
@@ -12,6 +12,7 @@ function box(change: {
   disk?: Partial<BoxStatus['disk']>;
   serving?: Partial<BoxStatus['serving']>;
   holding?: Partial<BoxStatus['holding']>;
+  uplink?: Partial<BoxStatus['uplink']>;
 }): Parts {
   return {
     link: {
@@ -42,38 +43,79 @@ function box(change: {
       ...change.serving,
     },
     holding: { held: 3, downloading: 0, queued: 0, failed: 0, bytes: 9, ...change.holding },
+    uplink: { accepting: true, pausedForMs: null, monthUsedUp: false, ...change.uplink },
   };
 }
 
-test('a box that is well says so', () => {
-  assert.deepEqual(headline(box({})), { name: 'earning', fire: 'lit', reason: null });
+test('a box that is well says so, and there is nothing to do', () => {
+  assert.deepEqual(headline(box({})), {
+    name: 'earning',
+    fire: 'lit',
+    reason: null,
+    remedy: null,
+    others: [],
+  });
   assert.equal(headline(box({ serving: { connections: 2, bytesPerSecond: 1000 } })).name, 'serving');
   assert.equal(headline(box({ holding: { held: 0 } })).name, 'waiting');
   assert.equal(headline(box({ holding: { downloading: 1 } })).name, 'downloading');
 });
 
-test('pairing comes before everything, a missing disk before a missing connection', () => {
-  assert.equal(headline(box({ link: { state: 'unpaired' }, disk: { state: 'absent' } })).name, 'unpaired');
-  assert.equal(headline(box({ link: { state: 'offline' }, disk: { state: 'absent' } })).name, 'absent');
+test('pairing comes before everything and alone; a missing disk before a missing connection', () => {
+  const unpaired = headline(box({ link: { state: 'unpaired' }, disk: { state: 'absent' } }));
+  assert.equal(unpaired.name, 'unpaired');
+  assert.deepEqual(unpaired.remedy, { press: 'pair' });
+  assert.deepEqual(unpaired.others, []);
+  const both = headline(box({ link: { state: 'offline' }, disk: { state: 'absent' } }));
+  assert.equal(both.name, 'absent');
+  assert.deepEqual(both.others, ['offline']);
 });
 
-test('a full or slow disk does not hide that the box is offline', () => {
-  assert.equal(headline(box({ link: { state: 'offline' }, disk: { state: 'full' } })).name, 'offline');
-  assert.equal(headline(box({ disk: { state: 'full' } })).name, 'full');
-  assert.equal(headline(box({ disk: { state: 'slow' } })).name, 'slow');
+test('what the household did comes before what happened, each with the way back', () => {
+  const paused = headline(box({ uplink: { pausedForMs: 60_000 }, disk: { state: 'full' } }));
+  assert.equal(paused.name, 'paused');
+  assert.deepEqual(paused.remedy, { press: 'resume' });
+  assert.deepEqual(paused.others, ['full']);
+  const ejected = headline(box({ disk: { state: 'absent', ejected: true } }));
+  assert.equal(ejected.name, 'ejected');
+  assert.deepEqual(ejected.remedy, { press: 'attach' });
+});
+
+test('a box for which no disk was picked asks for one, one whose disk went asks for that', () => {
+  assert.equal(headline(box({ disk: { state: 'absent', path: '' } })).name, 'nodisk');
+  assert.equal(headline(box({ disk: { state: 'absent' } })).name, 'absent');
+});
+
+test('a used up month does not hide that the box is offline; it leads to where it can be changed', () => {
+  const used = { monthUsedUp: true, accepting: false };
+  assert.equal(headline(box({ link: { state: 'offline' }, uplink: used })).name, 'offline');
+  const told = headline(box({ uplink: used }));
+  assert.equal(told.name, 'monthUsedUp');
+  assert.deepEqual(told.remedy, { page: 'network' });
 });
 
 test("the box's own reason is passed on", () => {
-  const told = headline(box({ link: { state: 'offline', problem: 'no route' } }));
-  assert.equal(told.reason, 'no route');
-  assert.equal(told.fire, 'cold');
+  const offline = headline(box({ link: { state: 'offline', problem: 'no route' } }));
+  assert.equal(offline.reason, 'no route');
+  assert.equal(headline(box({ disk: { state: 'failing', problem: 'EIO' } })).reason, 'EIO');
 });
 
-test('every state of link and disk has a headline with words', () => {
+test('every state of link and disk has words, and every trouble is found in one of them', () => {
+  const seen = new Set<string>();
   for (const link of LINK_STATES) {
     for (const disk of DISK_STATES) {
-      const { name } = headline(box({ link: { state: link }, disk: { state: disk } }));
-      assert.ok(`head.${name}.title` in boxEn && `head.${name}.text` in boxEn, `${link} ${disk}`);
+      for (const change of [
+        { disk: { state: disk } },
+        { disk: { state: disk, path: '' } },
+        { disk: { state: disk, ejected: true } },
+        { disk: { state: disk }, uplink: { pausedForMs: 1 } },
+        { disk: { state: disk }, uplink: { monthUsedUp: true } },
+      ]) {
+        const status = box({ ...change, link: { state: link } });
+        for (const each of troublesOf(status)) seen.add(each);
+        const { name } = headline(status);
+        assert.ok(`head.${name}.title` in boxEn && `head.${name}.text` in boxEn, name);
+      }
     }
   }
+  assert.deepEqual([...seen].sort(), [...TROUBLES].sort());
 });

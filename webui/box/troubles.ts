@@ -1,48 +1,110 @@
 import type { BoxStatus } from '#protocol/http-box.ts';
 import type { Fire } from '../shared/components/icon.tsx';
 
-/** What the top of the first page says: `head.<name>.title` and `head.<name>.text`. */
-export type HeadlineName =
-  | 'unpaired'
-  | 'pairing'
-  | 'connecting'
-  | 'offline'
-  | 'absent'
-  | 'foreign'
-  | 'read_only'
-  | 'full'
-  | 'failing'
-  | 'slow'
-  | 'serving'
-  | 'earning'
-  | 'downloading'
-  | 'waiting';
+/** What stands in the way of earning. `head.<name>.title` and `head.<name>.text` are its words. */
+export const TROUBLES = [
+  'unpaired',
+  'pairing',
+  'paused',
+  'ejected',
+  'nodisk',
+  'absent',
+  'foreign',
+  'read_only',
+  'failing',
+  'connecting',
+  'offline',
+  'monthUsedUp',
+  'full',
+  'slow',
+] as const;
+export type Trouble = (typeof TROUBLES)[number];
+
+/** How a box is that has no trouble. */
+export type Wellbeing = 'serving' | 'downloading' | 'earning' | 'waiting';
+
+/** The one thing to do about it, where there is one: a page to open, or something to press. */
+export type Remedy = { page: 'storage' | 'network' } | { press: 'pair' | 'resume' | 'attach' };
 
 export interface Headline {
-  name: HeadlineName;
+  name: Trouble | Wellbeing;
   fire: Fire;
   /** The box's own words on why, where they add something. */
   reason: string | null;
+  remedy: Remedy | null;
+  /** Other troubles, the worst first: they come next. */
+  others: Trouble[];
 }
 
+type Parts = Pick<BoxStatus, 'link' | 'disk' | 'serving' | 'holding' | 'uplink'>;
+
+const REMEDIES: Partial<Record<Trouble, Remedy>> = {
+  unpaired: { press: 'pair' },
+  paused: { press: 'resume' },
+  ejected: { press: 'attach' },
+  nodisk: { page: 'storage' },
+  foreign: { page: 'storage' },
+  failing: { page: 'storage' },
+  full: { page: 'storage' },
+  monthUsedUp: { page: 'network' },
+};
+
+const FIRES: Record<Trouble, Fire> = {
+  unpaired: 'embers',
+  pairing: 'embers',
+  paused: 'embers',
+  ejected: 'embers',
+  nodisk: 'embers',
+  absent: 'cold',
+  foreign: 'cold',
+  read_only: 'cold',
+  failing: 'cold',
+  connecting: 'embers',
+  offline: 'cold',
+  monthUsedUp: 'embers',
+  full: 'embers',
+  slow: 'lit',
+};
+
 /**
- * Says how the box is in one sentence, the worst first: what only the household can mend comes before what
- * mends itself, and pairing before everything, since nothing else matters until then.
+ * Everything that is wrong, the worst first: pairing before everything, since nothing else matters until then; what
+ * the household did itself before what happened to it; what only it can mend before what mends itself.
  */
-export function headline(status: Pick<BoxStatus, 'link' | 'disk' | 'serving' | 'holding'>): Headline {
-  const { link, disk, serving, holding } = status;
-  if (link.state === 'unpaired') return { name: 'unpaired', fire: 'embers', reason: link.problem };
-  if (link.state === 'pairing') return { name: 'pairing', fire: 'embers', reason: link.problem };
-  if (disk.state !== 'ok' && disk.state !== 'slow' && disk.state !== 'full') {
-    return { name: disk.state, fire: 'cold', reason: null };
-  }
-  if (link.state === 'connecting') return { name: 'connecting', fire: 'embers', reason: link.problem };
-  if (link.state === 'offline') return { name: 'offline', fire: 'cold', reason: link.problem };
-  if (disk.state === 'full') return { name: 'full', fire: 'embers', reason: null };
-  if (disk.state === 'slow') return { name: 'slow', fire: 'lit', reason: null };
-  if (serving.connections > 0 && serving.bytesPerSecond > 0)
-    return { name: 'serving', fire: 'blaze', reason: null };
-  if (holding.downloading + holding.queued > 0) return { name: 'downloading', fire: 'lit', reason: null };
-  if (holding.held > 0) return { name: 'earning', fire: 'lit', reason: null };
-  return { name: 'waiting', fire: 'lit', reason: null };
+export function troublesOf({ link, disk, uplink }: Parts): Trouble[] {
+  const found = new Set<Trouble>();
+  if (link.state !== 'online') found.add(link.state);
+  if (uplink.pausedForMs !== null) found.add('paused');
+  if (uplink.monthUsedUp) found.add('monthUsedUp');
+  if (disk.ejected) found.add('ejected');
+  else if (disk.state === 'absent' && disk.path === '') found.add('nodisk');
+  else if (disk.state !== 'ok') found.add(disk.state);
+  return TROUBLES.filter((each) => found.has(each));
+}
+
+/** Says how the box is in one sentence, and the one thing to do. */
+export function headline(status: Parts): Headline {
+  const [worst, ...others] = troublesOf(status);
+  if (worst === undefined) return { ...wellbeing(status), reason: null, remedy: null, others: [] };
+  const { link, disk } = status;
+  const reason =
+    worst === 'unpaired' || worst === 'pairing' || worst === 'connecting' || worst === 'offline'
+      ? link.problem
+      : worst === 'foreign' || worst === 'read_only' || worst === 'failing' || worst === 'full'
+        ? disk.problem
+        : null;
+  // While it is being paired nothing else is worth a thought.
+  const alone = worst === 'unpaired' || worst === 'pairing';
+  return {
+    name: worst,
+    fire: FIRES[worst],
+    reason,
+    remedy: REMEDIES[worst] ?? null,
+    others: alone ? [] : others,
+  };
+}
+
+function wellbeing({ serving, holding }: Parts): { name: Wellbeing; fire: Fire } {
+  if (serving.connections > 0 && serving.bytesPerSecond > 0) return { name: 'serving', fire: 'blaze' };
+  if (holding.downloading + holding.queued > 0) return { name: 'downloading', fire: 'lit' };
+  return { name: holding.held > 0 ? 'earning' : 'waiting', fire: 'lit' };
 }

@@ -1,7 +1,7 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import './fleet.css';
-import { Fault, LanguageSwitch, Skeleton } from '../shared/components/basics.tsx';
+import { Fault, LanguageSwitch, Skeleton, ThemeSwitch } from '../shared/components/basics.tsx';
 import { Icon, type IconName, Mark } from '../shared/components/icon.tsx';
 import { useAction } from '../shared/query.ts';
 import { href, type Route, route } from '../shared/router.ts';
@@ -120,6 +120,7 @@ function Console({ username }: { username: string }) {
           <div class="side-foot">
             <p class="soft small break">{username}</p>
             <LanguageSwitch />
+            <ThemeSwitch />
             <button type="button" class="button plain compact" onClick={() => leave.run()}>
               <Icon name="logout" />
               {t('common.logout')}

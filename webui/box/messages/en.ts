@@ -1,4 +1,6 @@
 import type { ActivityKind } from '#protocol/http-box.ts';
+import { pagesEn } from './en-pages.ts';
+import { wizardEn } from './en-wizard.ts';
 
 const activity = {
   'activity.started': 'The box started',
@@ -23,11 +25,11 @@ const activity = {
 
 export const boxEn = {
   ...activity,
+  ...wizardEn,
+  ...pagesEn,
   'app.name': 'Hearth',
   'app.title': 'Hearth box',
 
-  'setup.title': 'Welcome to your Hearth box',
-  'setup.lead': 'Choose a password. It keeps this page for your household alone.',
   'setup.password': 'New password',
   'setup.repeat': 'Password again',
   'setup.hint': 'At least 10 characters. A few words in a row are easy to remember.',
@@ -56,6 +58,11 @@ export const boxEn = {
   'nav.earnings': 'Earnings',
   'nav.content': 'Content',
   'nav.activity': 'Activity',
+  'nav.storage': 'Storage',
+  'nav.network': 'Network',
+  'nav.settings': 'Settings',
+  'nav.logs': 'Help and log',
+  'nav.more': 'More',
 
   'head.unpaired.title': 'One step left: pair your box',
   'head.unpaired.text': 'The box works and waits for its claim code.',
@@ -66,6 +73,14 @@ export const boxEn = {
   'head.offline.title': 'Your box is offline',
   'head.offline.text':
     'Check that the box has internet: look at its network cable and your router. It connects again by itself.',
+  'head.paused.title': 'Your box is paused',
+  'head.paused.text': 'Nothing is sent or fetched. It goes on by itself when the time is over.',
+  'head.ejected.title': 'The disk is ejected',
+  'head.ejected.text': 'You can unplug it. The box goes on as soon as you let it use a disk again.',
+  'head.nodisk.title': 'Your box needs a disk',
+  'head.nodisk.text': 'Plug in a USB disk and pick it. The box keeps its content there.',
+  'head.monthUsedUp.title': 'This month is used up',
+  'head.monthUsedUp.text': 'The box has sent and fetched all you allow in a month. It goes on next month.',
   'head.absent.title': 'Your box cannot find its disk',
   'head.absent.text': 'Plug the USB disk in firmly. The box goes on by itself.',
   'head.foreign.title': 'This disk belongs to another box',
@@ -78,16 +93,15 @@ export const boxEn = {
   'head.failing.text': 'Replace the USB disk soon. What cannot be read is served by other boxes.',
   'head.slow.title': 'Online, but the disk is slow',
   'head.slow.text': 'Use a USB 3 port or a faster disk to earn more.',
-  'head.serving.title': 'Your box is online and earning',
+  'head.serving.title': 'Your box is earning',
   'head.serving.text': 'It is serving someone right now.',
-  'head.earning.title': 'Your box is online and earning',
+  'head.earning.title': 'Your box is earning',
   'head.earning.text': 'All is well. There is nothing you need to do.',
   'head.downloading.title': 'Your box is online and filling up',
   'head.downloading.text': 'It is downloading content to hold. It earns as soon as it serves.',
   'head.waiting.title': 'Your box is online',
   'head.waiting.text': 'It waits for content to hold. The fleet sends it when there is some.',
   'head.reason': 'The box says: {reason}',
-  'head.pairNow': 'Pair now',
   'head.earnedToday': 'Earned today',
   'head.earnedOn': 'Earned on {day}',
   'head.speed': 'Serving now',
@@ -96,7 +110,17 @@ export const boxEn = {
   'head.requests.n': 'in {n} request|in {n} requests',
   'head.holding': 'Holding',
   'head.files.n': '{n} file|{n} files',
-  'head.noEarnings': 'Nothing yet',
+  'head.noEarnings': 'nothing yet',
+  'head.credits': 'credits',
+  'act.pair': 'Enter claim code',
+  'act.resume': 'Resume now',
+  'act.attach': 'Use the disk again',
+  'act.storage': 'Open storage',
+  'act.network': 'Allow more',
+  'pause.hour': 'Pause for an hour',
+  'pause.done': 'Paused for an hour.',
+  'pause.over': 'The box goes on.',
+  'pause.left': '{clock} left',
 
   'disk.title': 'Disk',
   'disk.usedByHearth': 'Hearth {n}',
@@ -107,7 +131,6 @@ export const boxEn = {
   'disk.notThere': 'No disk is in use.',
   'disk.yours': 'Hearth touches only its own folder. Your other files stay as they are.',
 
-  'earnings.title': 'Earnings',
   'earnings.lead':
     'What your box earned, as the fleet has it in its books. One credit is a million micro-credits; nothing is rounded away.',
   'earnings.all': 'All earnings',
@@ -115,7 +138,6 @@ export const boxEn = {
   'earnings.none.text':
     'Credits appear here once your box has served content and the fleet has settled it, usually within a minute or two.',
   'earnings.asOf': 'As of {time}',
-  'earnings.byDay': 'By day',
   'earnings.week': '7 days',
   'earnings.month': '30 days',
   'earnings.period': 'Time shown',
@@ -126,7 +148,6 @@ export const boxEn = {
   'content.none.text':
     'The fleet chooses what your box holds. It appears here as soon as the first file is sent.',
   'content.progress': '{done} of {total}',
-  'content.until': 'Kept until {time}',
   'content.summary': 'At a glance',
   'content.held.n': '{n} held',
   'content.downloading.n': '{n} downloading',
@@ -141,7 +162,6 @@ export const boxEn = {
   'content.search': 'Search',
   'content.noMatch': 'No file matches.',
 
-  'activity.title': 'Activity',
   'activity.lead': 'What happened lately. The list starts anew when the box restarts.',
   'activity.recent': 'Lately',
   'activity.all': 'All activity',

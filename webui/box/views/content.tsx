@@ -1,15 +1,17 @@
-import { useState } from 'preact/hooks';
-import type { BoxStatus } from '#protocol/http-box.ts';
+import { useEffect, useState } from 'preact/hooks';
 import type { AssetState } from '#protocol/messages.ts';
-import { Bar, type Ink } from '../../shared/components/bars.tsx';
-import { Badge, Card, Empty, Loaded, type Tone } from '../../shared/components/basics.tsx';
-import { Field } from '../../shared/components/form.tsx';
+import { Bar } from '../../shared/components/bars.tsx';
+import { Badge, Loaded, type Tone } from '../../shared/components/basics.tsx';
+import { Field, Select } from '../../shared/components/form.tsx';
+import { ListCard } from '../../shared/components/list.tsx';
+import { Head } from '../../shared/components/page.tsx';
 import { explainReason } from '../../shared/errors.ts';
-import { formatBytes, formatDateTime, formatNumber, formatShare } from '../../shared/format.ts';
-import { useQuery } from '../../shared/query.ts';
-import { href } from '../../shared/router.ts';
+import { formatBytes, formatDateTime, formatNumber, formatRelative } from '../../shared/format.ts';
+import { usePages } from '../../shared/query.ts';
+import { useStatus } from '../live.ts';
 import { api, type ContentItem } from '../state.ts';
 import { t } from '../text.ts';
+import { Holding } from './holding.tsx';
 
 const TONES: Record<AssetState, Tone> = {
   held: 'good',
@@ -19,89 +21,67 @@ const TONES: Record<AssetState, Tone> = {
   deleted: 'plain',
   expired: 'plain',
 };
+const SHOWN = ['all', 'held', 'downloading', 'queued', 'failed'] as const;
+const INTERVAL_MS = 3_000;
+/** Typing settles before the box is asked. */
+const SETTLE_MS = 250;
 
-/** From how many files on a search is worth its place. */
-const SEARCH_FROM = 8;
-
-/** How many files are in which state, drawn, and how the self-check stands. */
-export function Holding({ status, link = true }: { status: BoxStatus; link?: boolean }) {
-  const { held, downloading, queued, failed } = status.holding;
-  const states: [number, Ink, string][] = [
-    [held, 'good', t('content.held.n', { n: formatNumber(held) })],
-    [downloading, 'ember', t('content.downloading.n', { n: formatNumber(downloading) })],
-    [queued, 'still', t('content.queued.n', { n: formatNumber(queued) })],
-    [failed, 'bad', t('content.failed.n', { n: formatNumber(failed) })],
-  ];
-  const shown = states.filter(([count, ink]) => count > 0 || ink === 'good');
-  return (
-    <Card
-      title={link ? t('content.title') : t('content.summary')}
-      aside={link ? <a href={href('content')}>{t('head.files.n', { n: formatNumber(held) })}</a> : null}
-    >
-      <p class="figure">
-        {formatBytes(status.holding.bytes)} <small>{t('head.files.n', { n: formatNumber(held) })}</small>
-      </p>
-      <Bar
-        size="thick"
-        label={shown.map(([, , text]) => text).join(', ')}
-        parts={states.map(([value, ink]) => ({ value, ink }))}
-        total={held + downloading + queued + failed}
-      />
-      <ul class="key">
-        {shown.map(([, ink, text]) => (
-          <li key={ink} class={ink}>
-            {text}
-          </li>
-        ))}
-      </ul>
-      <Check integrity={status.integrity} />
-    </Card>
-  );
-}
-
-function Check({ integrity }: { integrity: BoxStatus['integrity'] }) {
-  const { running, checkedChunks, totalChunks, damagedChunks, finishedAt } = integrity;
-  let text = t('content.check.never');
-  if (running) text = t('content.check.running', { share: formatShare(checkedChunks, totalChunks) });
-  else if (damagedChunks > 0) text = t('content.check.damaged.n', { n: formatNumber(damagedChunks) });
-  else if (finishedAt && totalChunks > 0) text = t('content.check.fine', { n: formatNumber(checkedChunks) });
-  return <p class="soft small">{t('content.check', { text })}</p>;
-}
-
+/** What is held, and why. */
 export function ContentPage() {
-  const status = useQuery<BoxStatus>(api, '/status', 2000);
-  const content = useQuery<{ items: ContentItem[] }>(api, '/content', 2000);
+  const status = useStatus();
+  const [typed, setTyped] = useState('');
   const [wanted, setWanted] = useState('');
+  const [state, setState] = useState<(typeof SHOWN)[number]>('all');
+  const [pages, setPages] = useState(1);
+  useEffect(() => {
+    const timer = setTimeout(() => setWanted(typed.trim()), SETTLE_MS);
+    return () => clearTimeout(timer);
+  }, [typed]);
+  useEffect(() => setPages(1), [wanted, state]);
+  const query = new URLSearchParams({
+    ...(wanted === '' ? {} : { q: wanted }),
+    ...(state === 'all' ? {} : { state }),
+  }).toString();
+  const content = usePages<ContentItem>(
+    api,
+    `/content${query === '' ? '' : `?${query}`}`,
+    INTERVAL_MS,
+    pages,
+  );
+  const filtered = wanted !== '' || state !== 'all';
   return (
     <>
-      <div class="page-head">
-        <h1 tabIndex={-1}>{t('content.title')}</h1>
-        <p>{t('content.lead')}</p>
-      </div>
+      <Head title={t('nav.content')} lead={t('content.lead')} />
       <Loaded query={status} heights={[180]}>
         {(now) => <Holding status={now} link={false} />}
       </Loaded>
-      <Loaded query={content} heights={[300]}>
-        {({ items }) => {
-          const found = items.filter((item) => item.path.toLowerCase().includes(wanted.toLowerCase()));
-          return (
-            <Card>
-              {items.length === 0 ? (
-                <Empty title={t('content.none.title')} text={t('content.none.text')} />
-              ) : null}
-              {items.length >= SEARCH_FROM ? (
-                <Field label={t('content.search')} type="search" value={wanted} onInput={setWanted} />
-              ) : null}
-              <ul>
-                {found.slice(0, 500).map((item) => (
-                  <Item key={item.assetId} item={item} />
-                ))}
-              </ul>
-              {items.length > 0 && found.length === 0 ? <p class="soft">{t('content.noMatch')}</p> : null}
-            </Card>
-          );
-        }}
-      </Loaded>
+      <div class="filters">
+        <Field label={t('content.search')} type="search" value={typed} onInput={setTyped} />
+        <Select
+          label={t('content.show')}
+          value={state}
+          onChange={setState}
+          options={SHOWN.map((value) => ({
+            value,
+            label: value === 'all' ? t('content.showAll') : t(`asset.${value}`),
+          }))}
+        />
+      </div>
+      <ListCard
+        query={content}
+        onMore={() => setPages(pages + 1)}
+        empty={
+          filtered ? t('content.noMatch') : { title: t('content.none.title'), text: t('content.none.text') }
+        }
+      >
+        {(items) => (
+          <ul>
+            {items.map((item) => (
+              <Item key={item.assetId} item={item} />
+            ))}
+          </ul>
+        )}
+      </ListCard>
     </>
   );
 }
@@ -123,14 +103,9 @@ function Item({ item }: { item: ContentItem }) {
         <Bar label={progress} parts={[{ value: item.bytesDone, ink: 'ember' }]} total={item.sizeBytes} />
       ) : null}
       <p class="soft small">
-        {[
-          under ? progress : formatBytes(item.sizeBytes),
-          item.contentType,
-          item.expiresAt ? t('content.until', { time: formatDateTime(item.expiresAt) }) : '',
-        ]
-          .filter((part) => part !== '')
-          .join(' · ')}
+        {[under ? progress : formatBytes(item.sizeBytes), item.contentType].join(' · ')}
       </p>
+      <p class="soft small">{whyOf(item).join(' ')}</p>
       {told ? (
         <p class="small">
           {told.title} <span class="soft">{told.detail}</span>
@@ -138,4 +113,17 @@ function Item({ item }: { item: ContentItem }) {
       ) : null}
     </li>
   );
+}
+
+/** Why it is here, in sentences: who wanted it, until when, and whether anybody asks for it. */
+function whyOf(item: ContentItem): string[] {
+  const until = item.expiresAt === null ? null : formatDateTime(item.expiresAt);
+  return [
+    until === null ? t('content.why.assigned') : t('content.why.until', { time: until }),
+    item.pinned ? t('content.why.pinned') : '',
+    item.hits === null ? '' : t('content.why.hits.n', { n: formatNumber(item.hits) }),
+    item.lastUsedAt === null
+      ? ''
+      : t('content.why.lastUsed', { time: formatRelative(item.lastUsedAt, Date.now()) }),
+  ].filter((sentence) => sentence !== '');
 }

@@ -1,8 +1,10 @@
+import type { DiskSettings } from '#protocol/household.ts';
 import type { BoxStatus } from '#protocol/http-box.ts';
 import type { DiskState } from '#protocol/messages.ts';
 import { Bar } from '../../shared/components/bars.tsx';
 import { Badge, Card, type Tone } from '../../shared/components/basics.tsx';
 import { formatBytes } from '../../shared/format.ts';
+import { href } from '../../shared/router.ts';
 import { t } from '../text.ts';
 
 const TONES: Record<DiskState, Tone> = {
@@ -15,42 +17,73 @@ const TONES: Record<DiskState, Tone> = {
   failing: 'bad',
 };
 
+export function DiskBadge({ disk }: { disk: BoxStatus['disk'] }) {
+  if (disk.ejected) return <Badge>{t('disk.ejected')}</Badge>;
+  return <Badge tone={TONES[disk.state]}>{t(`disk.${disk.state}`)}</Badge>;
+}
+
 /** The disk: its state in a word, and whose bytes are on it. */
-export function Disk({ status }: { status: BoxStatus }) {
-  const { state, totalBytes, freeBytes, usedBytes } = status.disk;
-  const otherBytes = Math.max(0, totalBytes - freeBytes - usedBytes);
-  const there = state !== 'absent' && totalBytes > 0;
+export function Disk({ status, link = false }: { status: BoxStatus; link?: boolean }) {
   return (
-    <Card title={t('disk.title')} aside={<Badge tone={TONES[state]}>{t(`disk.${state}`)}</Badge>}>
-      {there ? (
-        <>
-          <p class="figure">
-            {formatBytes(freeBytes)} <small>{t('disk.of', { total: formatBytes(totalBytes) })}</small>
-          </p>
-          <Bar
-            size="thick"
-            label={t('disk.bar', {
-              used: formatBytes(usedBytes),
-              other: formatBytes(otherBytes),
-              free: formatBytes(freeBytes),
-              total: formatBytes(totalBytes),
-            })}
-            parts={[
-              { value: usedBytes, ink: 'ember' },
-              { value: otherBytes, ink: 'still' },
-            ]}
-            total={totalBytes}
-          />
-          <ul class="key">
-            <li class="ember">{t('disk.usedByHearth', { n: formatBytes(usedBytes) })}</li>
-            <li>{t('disk.usedByOthers', { n: formatBytes(otherBytes) })}</li>
-            <li class="free">{t('disk.free', { n: formatBytes(freeBytes) })}</li>
-          </ul>
-          <p class="soft small">{t('disk.yours')}</p>
-        </>
-      ) : (
-        <p class="soft">{t('disk.notThere')}</p>
-      )}
+    <Card
+      title={t('disk.title')}
+      aside={link ? <a href={href('storage')}>{t('disk.more')}</a> : <DiskBadge disk={status.disk} />}
+    >
+      {link ? (
+        <p>
+          <DiskBadge disk={status.disk} />
+        </p>
+      ) : null}
+      <Usage disk={status.disk} bounds={null} />
+      <p class="soft small">{t('disk.yours')}</p>
     </Card>
+  );
+}
+
+/** Used, others', free, and where the household's bounds lie. */
+export function Usage({ disk, bounds }: { disk: BoxStatus['disk']; bounds: DiskSettings | null }) {
+  const { state, totalBytes, freeBytes, usedBytes } = disk;
+  if (state === 'absent' || totalBytes === 0) return <p class="soft">{t('disk.notThere')}</p>;
+  const otherBytes = Math.max(0, totalBytes - freeBytes - usedBytes);
+  const quota = bounds?.quota ?? null;
+  const quotaBytes =
+    quota === null ? null : quota.unit === 'bytes' ? quota.value : (totalBytes * quota.value) / 100;
+  const floorBytes = bounds?.floorBytes ?? null;
+  const share = (bytes: number) => `${Math.min(100, Math.max(0, (100 * bytes) / totalBytes))}%`;
+  return (
+    <>
+      <p class="figure">
+        {formatBytes(freeBytes)} <small>{t('disk.of', { total: formatBytes(totalBytes) })}</small>
+      </p>
+      <div class="gauge">
+        <Bar
+          size="thick"
+          label={t('disk.bar', {
+            used: formatBytes(usedBytes),
+            other: formatBytes(otherBytes),
+            free: formatBytes(freeBytes),
+            total: formatBytes(totalBytes),
+          })}
+          parts={[
+            { value: usedBytes, ink: 'ember' },
+            { value: otherBytes, ink: 'still' },
+          ]}
+          total={totalBytes}
+        />
+        {quotaBytes !== null && quotaBytes < totalBytes ? (
+          <i class="limit" style={{ left: share(quotaBytes) }} aria-hidden="true" />
+        ) : null}
+        {floorBytes ? <i class="floor" style={{ width: share(floorBytes) }} aria-hidden="true" /> : null}
+      </div>
+      <ul class="key">
+        <li class="ember">{t('disk.usedByHearth', { n: formatBytes(usedBytes) })}</li>
+        <li>{t('disk.usedByOthers', { n: formatBytes(otherBytes) })}</li>
+        <li class="free">{t('disk.free', { n: formatBytes(freeBytes) })}</li>
+        {quotaBytes === null ? null : (
+          <li class="limit">{t('disk.limitAt', { n: formatBytes(Math.min(quotaBytes, totalBytes)) })}</li>
+        )}
+        {floorBytes ? <li class="floor">{t('disk.floorAt', { n: formatBytes(floorBytes) })}</li> : null}
+      </ul>
+    </>
   );
 }

@@ -1,54 +1,132 @@
 import { useState } from 'preact/hooks';
 import type { z } from 'zod';
 import type { boxEarningsSchema } from '#protocol/http-box.ts';
+import type { Earnings } from '#protocol/messages.ts';
+import type { UplinkHistory } from '#protocol/uplink.ts';
 import { Card, Empty, Loaded, Segments } from '../../shared/components/basics.tsx';
+import { BarChart } from '../../shared/components/chart.tsx';
 import { EarningLines, EarningTotals } from '../../shared/components/earnings.tsx';
-import { EarningsChart } from '../../shared/components/earnings-chart.tsx';
-import { formatDateTime } from '../../shared/format.ts';
+import { Head } from '../../shared/components/page.tsx';
+import {
+  creditsForChart,
+  formatBytes,
+  formatCredits,
+  formatCreditsShort,
+  formatDateTime,
+  formatDay,
+  formatNumber,
+} from '../../shared/format.ts';
 import { useQuery } from '../../shared/query.ts';
+import { type Measure, type Period, type Slot, slotsOf, sumOf } from '../charts.ts';
 import { api } from '../state.ts';
 import { t } from '../text.ts';
 
 export function EarningsPage() {
-  const answer = useQuery<z.infer<typeof boxEarningsSchema>>(api, '/earnings', 5000);
-  const [period, setPeriod] = useState<'7' | '30'>('30');
+  const answer = useQuery<z.infer<typeof boxEarningsSchema>>(api, '/earnings', 5_000);
+  const history = useQuery<UplinkHistory>(api, '/history', 10_000);
   return (
     <>
-      <div class="page-head">
-        <h1 tabIndex={-1}>{t('earnings.title')}</h1>
-        <p>{t('earnings.lead')}</p>
-      </div>
-      <Loaded query={answer} heights={[280, 300]}>
-        {({ earnings }) =>
-          earnings === null ? (
-            <Card>
-              <Empty title={t('earnings.none.title')} text={t('earnings.none.text')} />
-            </Card>
-          ) : (
-            <>
-              <Card
-                title={t('earnings.byDay')}
-                aside={
-                  <Segments
-                    label={t('earnings.period')}
-                    value={period}
-                    onChange={setPeriod}
-                    options={[
-                      { value: '7', label: t('earnings.week') },
-                      { value: '30', label: t('earnings.month') },
-                    ]}
-                  />
-                }
-              >
-                <EarningsChart days={earnings.days.slice(-Number(period))} height={230} />
-                <p class="soft small">{t('earnings.asOf', { time: formatDateTime(earnings.asOf) })}</p>
+      <Head title={t('nav.earnings')} lead={t('earnings.lead')} />
+      <Loaded query={answer} heights={[340, 300]}>
+        {({ earnings }) => (
+          <>
+            <Chart earnings={earnings} history={history.data ?? null} />
+            {earnings === null ? (
+              <Card>
+                <Empty title={t('earnings.none.title')} text={t('earnings.none.text')} />
               </Card>
-              <EarningTotals totals={earnings.totals} />
-              <EarningLines lines={earnings.lines} />
-            </>
-          )
-        }
+            ) : (
+              <>
+                <EarningTotals totals={earnings.totals} />
+                <EarningLines lines={earnings.lines} />
+                <p class="soft small">{t('earnings.asOf', { time: formatDateTime(earnings.asOf) })}</p>
+              </>
+            )}
+          </>
+        )}
       </Loaded>
     </>
   );
+}
+
+function Chart({ earnings, history }: { earnings: Earnings | null; history: UplinkHistory | null }) {
+  const [period, setPeriod] = useState<Period>('7');
+  const [wanted, setWanted] = useState<Measure>('credits');
+  // The fleet's books know days, not hours.
+  const measures: Measure[] = period === 'today' ? ['bytes', 'requests'] : ['credits', 'bytes', 'requests'];
+  const measure = measures.includes(wanted) ? wanted : 'bytes';
+  const slots = slotsOf(period, earnings, history, Date.now());
+  const sum = sumOf(slots);
+  return (
+    <Card
+      title={t(`chart.of.${measure}`)}
+      aside={
+        <Segments
+          label={t('earnings.period')}
+          value={period}
+          onChange={setPeriod}
+          options={[
+            { value: 'today', label: t('earnings.today') },
+            { value: '7', label: t('earnings.week') },
+            { value: '30', label: t('earnings.month') },
+          ]}
+        />
+      }
+    >
+      <div class="chart-sum">
+        <p class="figure">
+          {measure === 'credits' ? (
+            <>
+              {formatCreditsShort(sum.microCredits)} <small>{t('head.credits')}</small>
+            </>
+          ) : measure === 'bytes' ? (
+            formatBytes(sum.bytes)
+          ) : (
+            <>
+              {formatNumber(sum.requests)} <small>{t('chart.requests.unit')}</small>
+            </>
+          )}
+        </p>
+        <Segments
+          label={t('earnings.measure')}
+          value={measure}
+          onChange={setWanted}
+          options={measures.map((value) => ({ value, label: t(`chart.measure.${value}`) }))}
+        />
+      </div>
+      <BarChart
+        caption={t(`chart.of.${measure}`)}
+        columns={[
+          t(period === 'today' ? 'chart.hour' : 'chart.day'),
+          ...(period === 'today' ? [] : [t('chart.credits')]),
+          t('chart.bytes'),
+          t('chart.requests'),
+        ]}
+        rows={slots.map((slot) => rowOf(slot, measure))}
+        hint={t(period === 'today' ? 'chart.hint.hours' : 'chart.hint.days')}
+        empty={t('chart.nothing')}
+        axis={axisOf(measure)}
+        height={240}
+      />
+    </Card>
+  );
+}
+
+function rowOf(slot: Slot, measure: Measure) {
+  const name = typeof slot.at === 'number' ? `${String(slot.at).padStart(2, '0')}:00` : formatDay(slot.at);
+  const credits = slot.microCredits === null ? [] : [formatCredits(slot.microCredits)];
+  const cells = [...credits, formatBytes(slot.bytes), formatNumber(slot.requests)];
+  const value = measure === 'credits' ? creditsForChart(slot.microCredits ?? '0') : slot[measure];
+  const values = { at: name, bytes: formatBytes(slot.bytes), n: formatNumber(slot.requests) };
+  const reading =
+    slot.microCredits === null
+      ? t('chart.reading.hour', values)
+      : t('chart.reading.day', { ...values, credits: formatCredits(slot.microCredits) });
+  return { name, value, cells, reading };
+}
+
+function axisOf(measure: Measure): (value: number) => string {
+  if (measure === 'bytes') return formatBytes;
+  if (measure === 'requests') return (value) => (Number.isInteger(value) ? formatNumber(value) : '');
+  return (value) => formatNumber(value, value < 1 ? 4 : 2);
 }

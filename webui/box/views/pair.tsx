@@ -1,3 +1,4 @@
+import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import type { z } from 'zod';
 import type { pairDefaultsSchema } from '#protocol/http-box.ts';
@@ -11,7 +12,8 @@ import { t } from '../text.ts';
 /** Enrolment asks a fleet far away and makes a key: longer than other requests. */
 const PAIR_TIMEOUT_MS = 60_000;
 
-export function Pair() {
+/** The claim code and the fleet's address. */
+export function PairForm({ beside }: { beside?: ComponentChildren }) {
   const defaults = useQuery<z.infer<typeof pairDefaultsSchema>>(api, '/pair', 60_000);
   const [code, setCode] = useState('');
   const [typedUrl, setTypedUrl] = useState<string | null>(null);
@@ -24,44 +26,51 @@ export function Pair() {
     refreshQueries('/status');
   });
   return (
+    <Form
+      onSubmit={() => {
+        setTried(true);
+        if (isWholeClaimCode(code) && urlFine) action.run();
+      }}
+    >
+      <Field
+        label={t('pair.code')}
+        name="claim-code"
+        code
+        value={code}
+        placeholder="····-····-····"
+        onInput={(value) => {
+          setCode(tidyClaimCode(value));
+          action.clear();
+        }}
+        hint={t('pair.codeHint')}
+        fault={tried && !isWholeClaimCode(code) ? t('pair.codeFault') : null}
+      />
+      <Field
+        label={t('pair.url')}
+        name="fleet-url"
+        type="url"
+        value={typedUrl ?? defaults.data?.fleetUrl ?? ''}
+        onInput={setTypedUrl}
+        hint={t('pair.urlHint')}
+        fault={tried && !urlFine ? t('pair.urlFault') : null}
+      />
+      <Fault error={action.error} />
+      <div class="actions">
+        {beside}
+        <Button type="submit" kind="primary" busy={action.busy}>
+          {t('pair.button')}
+        </Button>
+      </div>
+    </Form>
+  );
+}
+
+export function Pair() {
+  return (
     <div id="pair">
       <Card title={t('pair.title')}>
         <p class="soft">{t('pair.lead')}</p>
-        <Form
-          onSubmit={() => {
-            setTried(true);
-            if (isWholeClaimCode(code) && urlFine) action.run();
-          }}
-        >
-          <Field
-            label={t('pair.code')}
-            name="claim-code"
-            code
-            value={code}
-            placeholder="····-····-····"
-            onInput={(value) => {
-              setCode(tidyClaimCode(value));
-              action.clear();
-            }}
-            hint={t('pair.codeHint')}
-            fault={tried && !isWholeClaimCode(code) ? t('pair.codeFault') : null}
-          />
-          <Field
-            label={t('pair.url')}
-            name="fleet-url"
-            type="url"
-            value={typedUrl ?? defaults.data?.fleetUrl ?? ''}
-            onInput={setTypedUrl}
-            hint={t('pair.urlHint')}
-            fault={tried && !urlFine ? t('pair.urlFault') : null}
-          />
-          <Fault error={action.error} />
-          <div class="actions">
-            <Button type="submit" kind="primary" busy={action.busy}>
-              {t('pair.button')}
-            </Button>
-          </div>
-        </Form>
+        <PairForm />
       </Card>
     </div>
   );

@@ -1,41 +1,10 @@
-import type { ComponentChildren } from 'preact';
 import type { Asset, Box, Placement } from '#protocol/http-fleet.ts';
 import type { DiskState } from '#protocol/messages.ts';
 import { Badge, Button, type Tone, toast } from '../../shared/components/basics.tsx';
 import { explainReason } from '../../shared/errors.ts';
 import { hasText, t } from '../text.ts';
 
-/** The top of a page: its name, one sentence, what one can do here. */
-export function Head(props: {
-  title: string;
-  lead?: string;
-  back?: { href: string; text: string };
-  children?: ComponentChildren;
-}) {
-  return (
-    <div class="head">
-      <div class="page-head">
-        {props.back ? (
-          <a class="back" href={props.back.href}>
-            ← {props.back.text}
-          </a>
-        ) : null}
-        <h1 tabIndex={-1}>{props.title}</h1>
-        {props.lead ? <p>{props.lead}</p> : null}
-      </div>
-      {props.children ? <div class="actions">{props.children}</div> : null}
-    </div>
-  );
-}
-
-/** A link that looks like a button. */
-export function LinkButton(props: { href: string; kind?: string; children: ComponentChildren }) {
-  return (
-    <a class={`button ${props.kind ?? ''}`} href={props.href}>
-      {props.children}
-    </a>
-  );
-}
+export { Head, LinkButton } from '../../shared/components/page.tsx';
 
 const BOX_TONES: Record<Box['state'], Tone> = { online: 'good', offline: 'bad', never_seen: 'plain' };
 

@@ -6,6 +6,7 @@ import { explain } from '../errors.ts';
 import { formatDateTime, formatRelative } from '../format.ts';
 import { LANGUAGES, language, setLanguage } from '../i18n.ts';
 import { sharedText as t } from '../text.ts';
+import { setTheme, theme } from '../theme.ts';
 import { Icon, type IconName, Spinner } from './icon.tsx';
 
 export type Tone = 'plain' | 'good' | 'warn' | 'bad' | 'live';
@@ -16,7 +17,7 @@ export function Badge({ tone = 'plain', children }: { tone?: Tone; children: Com
 }
 
 interface ButtonProps {
-  children: ComponentChildren;
+  children?: ComponentChildren;
   onClick?: () => void;
   busy?: boolean;
   disabled?: boolean;
@@ -164,6 +165,22 @@ export function LanguageSwitch() {
       <Icon name="globe" />
       <span class="visually-hidden">{t('language.label')}: </span>
       {t(`language.${next}`)}
+    </button>
+  );
+}
+
+/** Light or dark, by one press; settings can give the choice back to the system. */
+export function ThemeSwitch() {
+  const next = theme.value === 'dark' ? 'light' : 'dark';
+  return (
+    <button
+      type="button"
+      class="button plain compact"
+      aria-label={t(`theme.to.${next}`)}
+      title={t(`theme.to.${next}`)}
+      onClick={() => setTheme(next)}
+    >
+      <Icon name={next === 'dark' ? 'moon' : 'sun'} />
     </button>
   );
 }

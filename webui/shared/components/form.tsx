@@ -10,8 +10,10 @@ interface FieldProps {
   hint?: ComponentChildren;
   /** What is wrong with the value, once the person has tried to send it. */
   fault?: string | null;
-  type?: 'text' | 'password' | 'url' | 'search';
+  type?: 'text' | 'password' | 'url' | 'search' | 'time';
   numeric?: boolean;
+  /** A number with a fraction: keyboards of phones differ. */
+  decimal?: boolean;
   name?: string;
   autocomplete?: string;
   placeholder?: string;
@@ -50,7 +52,7 @@ export function Field(props: FieldProps) {
         {...common}
         // The typings pair each input type with its own attributes; ours are common to all of these.
         type={(props.type === 'password' && revealed ? 'text' : (props.type ?? 'text')) as 'text'}
-        inputMode={props.numeric ? 'numeric' : undefined}
+        inputMode={props.decimal ? 'decimal' : props.numeric ? 'numeric' : undefined}
         autocomplete={props.autocomplete ?? 'off'}
       />
     );
@@ -112,6 +114,67 @@ export function Select<T extends string>(props: {
         <Icon name="down" />
       </span>
     </div>
+  );
+}
+
+interface ChoiceOption<T extends string> {
+  value: T;
+  label: ComponentChildren;
+  hint?: ComponentChildren;
+  disabled?: boolean;
+}
+
+/** One of several, each with a line of its own. */
+export function Choices<T extends string>(props: {
+  legend: string;
+  /** The legend is there for screen readers alone. */
+  quiet?: boolean;
+  value: T | null;
+  options: readonly ChoiceOption<T>[];
+  onChange: (value: T) => void;
+}) {
+  const name = useId();
+  return (
+    <fieldset class="choices">
+      <legend class={props.quiet ? 'visually-hidden' : 'legend'}>{props.legend}</legend>
+      {props.options.map((option) => (
+        <label
+          key={option.value}
+          class={`choice-card ${option.disabled ? 'off' : ''} ${option.value === props.value ? 'on' : ''}`}
+        >
+          <input
+            type="radio"
+            name={name}
+            value={option.value}
+            checked={option.value === props.value}
+            disabled={option.disabled}
+            onChange={() => props.onChange(option.value)}
+          />
+          <span>
+            <span class="choice-label">{option.label}</span>
+            {option.hint ? <span class="soft small">{option.hint}</span> : null}
+          </span>
+        </label>
+      ))}
+    </fieldset>
+  );
+}
+
+/** Yes or no, with its reason beside it. */
+export function Check(props: {
+  label: ComponentChildren;
+  checked: boolean;
+  onChange: (on: boolean) => void;
+}) {
+  return (
+    <label class="choice">
+      <input
+        type="checkbox"
+        checked={props.checked}
+        onChange={(event) => props.onChange(event.currentTarget.checked)}
+      />
+      <span>{props.label}</span>
+    </label>
   );
 }
 

@@ -3,6 +3,8 @@ export const sharedEn = {
   'language.label': 'Language',
   'language.en': 'English',
   'language.zh-Hans': '简体中文',
+  'theme.to.dark': 'Dark colours',
+  'theme.to.light': 'Light colours',
   'common.save': 'Save',
   'common.cancel': 'Cancel',
   'common.close': 'Close',

@@ -5,6 +5,8 @@ export const sharedZh: { readonly [K in keyof typeof sharedEn]: string } = {
   'language.label': '语言',
   'language.en': 'English',
   'language.zh-Hans': '简体中文',
+  'theme.to.dark': '深色外观',
+  'theme.to.light': '浅色外观',
   'common.save': '保存',
   'common.cancel': '取消',
   'common.close': '关闭',

@@ -1,0 +1,147 @@
+import type { ComponentChildren } from 'preact';
+import { useState } from 'preact/hooks';
+import type { BoxDisk } from '#protocol/http-box.ts';
+import { ApiError } from '../../shared/api.ts';
+import { Badge, Button, Fault, Loaded, Note, type Tone } from '../../shared/components/basics.tsx';
+import { Check, Choices, Form } from '../../shared/components/form.tsx';
+import { formatBytes } from '../../shared/format.ts';
+import { refreshQueries, useAction, useQuery } from '../../shared/query.ts';
+import { api } from '../state.ts';
+import { t } from '../text.ts';
+
+const TONES: Record<BoxDisk['state'], Tone> = {
+  ours: 'good',
+  free: 'plain',
+  foreign: 'warn',
+  unsuitable: 'plain',
+};
+/** Adopting a disk reads what lies on it. */
+const CHOOSE_TIMEOUT_MS = 60_000;
+
+/** The disks that are plugged in, to pick one; a foreign one only after a clear word. */
+export function DiskPicker(props: { button: string; onDone: () => void; beside?: ComponentChildren }) {
+  const disks = useQuery<{ items: BoxDisk[] }>(api, '/disks', 3_000);
+  const [picked, setPicked] = useState<string | null>(null);
+  const [adopt, setAdopt] = useState(false);
+  const [tried, setTried] = useState(false);
+  const action = useAction(async (mount: string) => {
+    await api.send('POST', '/disk', { mount, adopt }, CHOOSE_TIMEOUT_MS);
+    for (const path of ['/disks', '/status', '/settings']) refreshQueries(path);
+    props.onDone();
+  });
+  if (disks.error instanceof ApiError && disks.error.code === 'unavailable') {
+    return (
+      <>
+        <Note>
+          <p>{t('disks.fixed')}</p>
+        </Note>
+        <div class="actions">
+          {props.beside}
+          <Button kind="primary" onClick={props.onDone}>
+            {t('wizard.next')}
+          </Button>
+        </div>
+      </>
+    );
+  }
+  return (
+    <Loaded query={disks} heights={[84, 84]}>
+      {({ items }) => {
+        const mount = picked ?? startWith(items);
+        const disk = items.find((each) => each.mount === mount);
+        const foreign = disk?.state === 'foreign';
+        const missing =
+          tried && !disk ? t('disks.pickOne') : tried && foreign && !adopt ? t('disks.mustAgree') : null;
+        return (
+          <Form
+            onSubmit={() => {
+              setTried(true);
+              if (disk && (!foreign || adopt)) action.run(disk.mount);
+            }}
+          >
+            {items.length === 0 ? (
+              <Note tone="warn">
+                <p>{t('disks.none')}</p>
+              </Note>
+            ) : (
+              <Choices
+                legend={t('disks.legend')}
+                quiet
+                value={disk ? disk.mount : null}
+                onChange={(value) => {
+                  setPicked(value);
+                  setAdopt(false);
+                  action.clear();
+                }}
+                options={items.map((each) => ({
+                  value: each.mount,
+                  disabled: each.state === 'unsuitable',
+                  label: <DiskName disk={each} />,
+                  hint: <DiskHint disk={each} />,
+                }))}
+              />
+            )}
+            {foreign ? (
+              <Note tone="warn">
+                <p class="strong">{t('disks.foreign.title')}</p>
+                <p>{t('disks.foreign.text')}</p>
+                <Check label={t('disks.foreign.agree')} checked={adopt} onChange={setAdopt} />
+              </Note>
+            ) : null}
+            {missing ? (
+              <p class="fault" role="alert">
+                {missing}
+              </p>
+            ) : null}
+            <Fault error={action.error} />
+            <div class="actions">
+              {props.beside}
+              <Button type="submit" kind="primary" busy={action.busy}>
+                {props.button}
+              </Button>
+            </div>
+          </Form>
+        );
+      }}
+    </Loaded>
+  );
+}
+
+/** What is in use already, else the one disk that can be meant. */
+function startWith(items: BoxDisk[]): string | null {
+  const chosen = items.find((disk) => disk.chosen) ?? items.find((disk) => disk.state === 'ours');
+  const usable = items.filter((disk) => disk.state === 'free');
+  return chosen?.mount ?? (usable.length === 1 ? (usable[0]?.mount ?? null) : null);
+}
+
+function DiskName({ disk }: { disk: BoxDisk }) {
+  return (
+    <>
+      <span class="break">
+        {disk.label || t('disks.unnamed', { device: disk.device.replace(/^\/dev\//, '') })}
+      </span>{' '}
+      {disk.chosen ? (
+        <Badge tone="good">{t('disks.inUse')}</Badge>
+      ) : (
+        <Badge tone={TONES[disk.state]}>{t(`disks.state.${disk.state}`)}</Badge>
+      )}
+    </>
+  );
+}
+
+function DiskHint({ disk }: { disk: BoxDisk }) {
+  const facts = [
+    t('disks.room', { free: formatBytes(disk.freeBytes), total: formatBytes(disk.totalBytes) }),
+    disk.filesystem,
+    disk.removable ? t('disks.removable') : t('disks.builtIn'),
+  ];
+  return (
+    <>
+      {facts.filter((fact) => fact !== '').join(' · ')}
+      {disk.reason ? <span class="line">{disk.reason}</span> : null}
+      {disk.fileLimitBytes !== null && disk.state !== 'unsuitable' ? (
+        <span class="line">{t('disks.fileLimit', { n: formatBytes(disk.fileLimitBytes) })}</span>
+      ) : null}
+    </>
+  );
+}
