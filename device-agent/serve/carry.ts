@@ -4,7 +4,7 @@ import type { Decider } from './decide.ts';
 import type { Deliveries, Delivery, DeliveryParts } from './delivery.ts';
 import type { OpenFile } from './open-files.ts';
 import type { Outlet } from './outlet.ts';
-import type { HeaderList, ObjectBody, Part, Reply } from './reply.ts';
+import type { HeaderList, ObjectBody, Part, Reply, Source } from './reply.ts';
 import { endAndWait, sendSlice, writeAndWait } from './send.ts';
 import { serverTiming } from './server-timing.ts';
 import type { Sources } from './sources.ts';
@@ -54,7 +54,7 @@ export class Carrier {
     const opened =
       hot ??
       (await sources.open(body.source).catch((error: unknown) => {
-        this.#readFailed(body, error);
+        this.readFailed(body.source, error);
         return null;
       }));
     if (opened === null) return this.#instead(outlet, reply, body);
@@ -74,8 +74,8 @@ export class Carrier {
     await this.carry(outlet, { ...reply, close: decided.close || reply.close });
   }
 
-  #readFailed(body: ObjectBody, error: unknown): void {
-    const { key, sha256 } = body.source;
+  /** An object, or a variant of one, could not be read. */
+  readFailed({ key, sha256 }: Source, error: unknown): void {
     this.#parts.sources.withdraw(key);
     if (key === sha256) this.#parts.onReadFailed(sha256, error);
     else this.#parts.onVariantFailed(key, error);
@@ -142,7 +142,7 @@ export class Carrier {
         delivery.add(bytes);
       });
       if (sent < granted) up.giveBack(granted - sent);
-      if (end === 'read_failed') this.#readFailed(body, error);
+      if (end === 'read_failed') this.readFailed(body.source, error);
       if (end !== 'sent') return false;
       start += granted;
     }

@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { totalmem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Store } from '#agent/store/store.ts';
@@ -18,6 +19,7 @@ import { Decider } from './decide.ts';
 import { Deliveries } from './delivery.ts';
 import { ENCODING_LIMITS, Encodings } from './encodings/encodings.ts';
 import { CODINGS, keyOf, readKey } from './encodings/variant.ts';
+import { Lane } from './fast-lane/lane.ts';
 import type { ServingMeter } from './meter.ts';
 import type { Outlet } from './outlet.ts';
 import { Http1Outlet } from './outlet.ts';
@@ -35,7 +37,7 @@ export interface ContentServerParts {
   log: Logger;
   limits: ContentLimits;
   /** The household's line: what may be sent. */
-  up: Pick<Shaper, 'take' | 'spend' | 'giveBack'>;
+  up: Pick<Shaper, 'take' | 'ask' | 'spend' | 'giveBack'>;
   /** Who we are; null before pairing. */
   boxId: () => string | null;
   /** Where clients are sent whom we cannot serve; null before the fleet has told. */
@@ -64,7 +66,8 @@ export interface ContentLimits {
   pieceMs: number;
   /** Open files nobody reads that are kept. */
   openFiles: number;
-  hotBytes: number;
+  /** Memory for content, bytes. */
+  piecesBytes: number;
 }
 
 export const CONTENT_LIMITS: ContentLimits = {
@@ -75,8 +78,13 @@ export const CONTENT_LIMITS: ContentLimits = {
   stalledMs: 30_000,
   pieceMs: 120_000,
   openFiles: 128,
-  hotBytes: 8 * 1024 * 1024,
+  piecesBytes: memoryForPieces(totalmem()),
 };
+
+/** A 64th of the machine's memory, 4 to 32 MiB: what the kernel keeps of files costs one copy more, and no more. */
+function memoryForPieces(totalBytes: number): number {
+  return Math.min(32, Math.max(4, Math.floor(totalBytes / 64 / 2 ** 20))) * 2 ** 20;
+}
 
 /** New connections are still taken, and sent back to the router, this long after a drain has begun, ms. */
 const LINGER_MS = 300;
@@ -93,6 +101,7 @@ export class ContentServer {
   readonly #decider: Decider;
   readonly #deliveries: Deliveries;
   readonly #carrier: Carrier;
+  readonly #lane: Lane;
   readonly #connections: Connections;
   readonly #visitors = new WeakMap<Socket, Visitor>();
   readonly #turns = new Turns(MOST_PIPELINED);
@@ -101,6 +110,7 @@ export class ContentServer {
   constructor(parts: ContentServerParts) {
     this.#parts = parts;
     const { limits, store } = parts;
+    const buffers = new Buffers();
     this.encodings = new Encodings({
       store,
       log: parts.log,
@@ -111,6 +121,7 @@ export class ContentServer {
     this.#sources = new Sources(
       (key) => (readKey(key) ? this.encodings.open(key) : store.openComplete(key)),
       limits,
+      buffers,
     );
     this.#decider = new Decider({ ...parts, variants: this.encodings, open: () => !this.#draining });
     this.#deliveries = new Deliveries(parts, limits.pieceMs);
@@ -119,7 +130,7 @@ export class ContentServer {
       decider: this.#decider,
       sources: this.#sources,
       deliveries: this.#deliveries,
-      buffers: new Buffers(),
+      buffers,
       onVariantFailed: (key, error) => this.encodings.failed(key, error),
     });
     this.#connections = new Connections(limits.maxConnections, limits.client, parts.clock);
@@ -127,6 +138,16 @@ export class ContentServer {
       if (event.type !== 'withdrawn') return;
       this.#sources.withdraw(event.sha256, event.damaged);
       for (const coding of CODINGS) this.#sources.withdraw(keyOf(event.sha256, coding), event.damaged);
+      if (event.damaged) this.#lane.cut(event.sha256);
+    });
+    this.#lane = new Lane({
+      ...parts,
+      decider: this.#decider,
+      deliveries: this.#deliveries,
+      files: this.#sources.files,
+      pieces: this.#sources.pieces,
+      visitorOf: (socket) => this.#visitors.get(socket),
+      onReadFailed: (source, error) => this.#carrier.readFailed(source, error),
     });
     this.#server = this.#makeServer(limits);
   }
@@ -143,6 +164,7 @@ export class ContentServer {
       },
       (request, response) => void this.#answer(request, response),
     );
+    this.#lane.standBefore(server);
     // A client may close its side once it has asked, and still gets its answer. Node has this, and no type for it.
     Object.assign(server, { httpAllowHalfOpen: true });
     server.timeout = limits.stalledMs;
@@ -176,6 +198,7 @@ export class ContentServer {
     const deadline = this.#parts.clock.monotonic() + boundMs;
     await sleep(Math.min(LINGER_MS, boundMs));
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#lane.closeIdle();
     while (this.#parts.meter.responses > 0 && this.#parts.clock.monotonic() < deadline) await sleep(20);
     this.#connections.destroyAll();
     await closed;

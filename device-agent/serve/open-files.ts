@@ -70,6 +70,20 @@ export class OpenFiles {
     }
   }
 
+  /** The file if it is open already; to be released as well. */
+  acquireOpen(sha256: string): OpenFile | null {
+    const entry = this.#entries.get(sha256);
+    if (!entry?.handle) return null;
+    entry.readers++;
+    this.#idle.delete(sha256);
+    return entry as Entry & { handle: OpenedFile };
+  }
+
+  /** One more reader of a file that is being read; to be released as well. */
+  retain(file: OpenFile): void {
+    (file as Entry).readers++;
+  }
+
   release(file: OpenFile): void {
     const entry = file as Entry;
     entry.readers--;

@@ -24,12 +24,19 @@ export function originForm(target: string): string {
   return rest.startsWith('/') ? rest : `/${rest}`;
 }
 
+/** Targets that are remembered: players ask for one again and again, a range at a time. */
+const MOST_REMEMBERED = 256;
+const LONGEST_REMEMBERED = 512;
+const remembered = new Map<string, ContentTarget>();
+
 /**
  * Takes `/c/<token>/<site id>/<path>` apart. The path is percent-decoded once and must then be a plain path; it
  * is only ever compared with known ones and never given to the file system.
  * @returns the parts; a reason when the target is one of ours but not well-formed; null when it is none of ours
  */
 export function parseTarget(target: string): ContentTarget | { fault: string } | null {
+  const known = remembered.get(target);
+  if (known) return known;
   if (!target.startsWith('/c/')) return null;
   if (target.length > LONGEST) return { fault: 'the address is too long' };
   // A URL is ASCII (RFC 3986); raw bytes would be read as another text than the client meant.
@@ -44,7 +51,13 @@ export function parseTarget(target: string): ContentTarget | { fault: string } |
   if (!SITE_ID.test(siteId) || token.length > 2 * TOKEN_CHARS) return { fault: 'the address is damaged' };
   const path = decodePath(text.slice(siteEnd));
   const skipped = skippedIn(query < 0 ? '' : target.slice(query + 1));
-  return path === null ? { fault: 'the path is not a plain path' } : { token, siteId, path, skipped };
+  if (path === null) return { fault: 'the path is not a plain path' };
+  const parsed = { token, siteId, path, skipped };
+  if (target.length <= LONGEST_REMEMBERED) {
+    if (remembered.size >= MOST_REMEMBERED) remembered.clear();
+    remembered.set(target, parsed);
+  }
+  return parsed;
 }
 
 /** Decodes a path once; null unless every segment is then plain text. */

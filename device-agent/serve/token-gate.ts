@@ -12,22 +12,26 @@ export interface OpenEntitlement {
   takenBytes: number;
 }
 
+/** Tokens that are remembered at least; twice as many at most. */
 const REMEMBERED = 4096;
 
 /**
  * Verifies delivery tokens, each once: an HMAC per request would cost more than the request. Remembers a bounded
- * number, least recently used forgotten first; forgeries are never remembered.
+ * number, those longest unused forgotten first; forgeries are never remembered.
  */
 export class TokenGate {
   #boxId: string | null = null;
   #key: Buffer | null = null;
-  readonly #known = new Map<string, OpenEntitlement>();
+  /** Used since `#older` was begun. */
+  #known = new Map<string, OpenEntitlement>();
+  #older = new Map<string, OpenEntitlement>();
 
   /** Sets what tokens are verified for and with. */
   configure(boxId: string | null, key: Buffer | null): void {
     this.#boxId = boxId;
     this.#key = key;
     this.#known.clear();
+    this.#older.clear();
   }
 
   /** False until the fleet has told the key. */
@@ -40,14 +44,12 @@ export class TokenGate {
    * @throws HearthError `token_*`, or `unavailable` while there is no key
    */
   open(token: string, siteId: string, path: string, nowMs: number | null): OpenEntitlement {
-    const known = this.#known.get(token);
+    const known = this.#known.get(token) ?? this.#again(token);
     if (known && known.siteId === siteId && covers(known.prefix, path)) {
       if (nowMs !== null && known.expiresAtMs <= nowMs) {
         this.#known.delete(token);
         throw new HearthError('token_expired', 'the link has expired');
       }
-      this.#known.delete(token);
-      this.#known.set(token, known);
       return known;
     }
     if (!this.#boxId || !this.#key) throw new HearthError('unavailable', 'this box is not paired yet');
@@ -61,9 +63,24 @@ export class TokenGate {
       maxBytes: opened.maxBytes,
       takenBytes: 0,
     };
-    this.#known.set(token, entitlement);
-    if (this.#known.size > REMEMBERED) this.#known.delete(this.#known.keys().next().value as string);
+    this.#remember(entitlement);
     return entitlement;
+  }
+
+  /** One not used lately. */
+  #again(token: string): OpenEntitlement | undefined {
+    const known = this.#older.get(token);
+    if (known) this.#remember(known);
+    return known;
+  }
+
+  /** Two generations stand for an order of use: a use costs a look and no change. */
+  #remember(entitlement: OpenEntitlement): void {
+    if (this.#known.size >= REMEMBERED) {
+      this.#older = this.#known;
+      this.#known = new Map();
+    }
+    this.#known.set(entitlement.token, entitlement);
   }
 }
 

@@ -155,7 +155,7 @@ test('encodings: who refuses plain bytes is sent on until there is something for
 });
 
 test('encodings: a damaged variant is never sent; the object is, and the variant is made anew', async (t) => {
-  const { port, put, content, disk, readFailed } = await serve(t, { hotBytes: 0, openFiles: 0 });
+  const { port, put, content, disk, readFailed } = await serve(t, { piecesBytes: 0, openFiles: 0 });
   await put(css, '/a.css', CSS);
   const url = target(mint('/'), '/a.css');
   const good = await encoded(port, url, 'br');

@@ -1,0 +1,401 @@
+import type { Socket } from 'node:net';
+import type { Visitor } from '../connections.ts';
+import type { Delivery } from '../delivery.ts';
+import type { OpenFile } from '../open-files.ts';
+import type { Piece } from '../pieces/piece-cache.ts';
+import { PIECE_BYTES } from '../pieces/piece-cache.ts';
+import type { ObjectBody, Reply } from '../reply.ts';
+import { serverTiming } from '../server-timing.ts';
+import type { Lane } from './lane.ts';
+
+const TIMED_OUT = 'HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n';
+/** What a connection is given at first, and at least, bytes. */
+const FIRST_SLICE_BYTES = 256 * 1024;
+const LEAST_SLICE_BYTES = 16 * 1024;
+/** A client that takes a slice within this gets larger ones, and one that needs longer than that smaller ones, ms. */
+const QUICK_MS = 100;
+const SLOW_MS = 500;
+
+/**
+ * One connection in the fast lane: one response at a time, of which one slice at a time is with the kernel. No
+ * promise and no closure for each slice: callbacks are made once.
+ */
+export class FastConnection {
+  readonly #lane: Lane;
+  readonly #socket: Socket;
+  readonly #visitor: Visitor;
+  readonly #toNodeHttp: () => void;
+  /** The response under way; `body` is null once its last byte is with the kernel. */
+  #reply: Reply | null = null;
+  #body: ObjectBody | null = null;
+  #delivery: Delivery | null = null;
+  /** To be sent with the first slice; null: it has been. */
+  #head: Buffer | null = null;
+  #beganAtMs = 0;
+  #at = 0;
+  #end = 0;
+  #sliceBytes = FIRST_SLICE_BYTES;
+  #slicedAtMs = 0;
+  /** Granted bytes that have not been sent. */
+  #credit = 0;
+  /** Bytes that are with the kernel, and what they lie in. */
+  #writing = 0;
+  readonly #held: Piece[] = [];
+  /** What was read and is to be sent next; a small object: until its response has ended. */
+  #given: Piece | null = null;
+  #file: OpenFile | null = null;
+  #reading = false;
+  #cancelWait: (() => void) | null = null;
+  #clientEnded = false;
+  #closed = false;
+  #isFresh = true;
+  #idleSince: number;
+
+  /** @param toNodeHttp gives the connection away */
+  constructor(lane: Lane, socket: Socket, visitor: Visitor, toNodeHttp: () => void) {
+    this.#lane = lane;
+    this.#socket = socket;
+    this.#visitor = visitor;
+    this.#toNodeHttp = toNodeHttp;
+    this.#idleSince = lane.ticks;
+    socket.setTimeout(lane.parts.limits.stalledMs);
+    socket.on('data', this.#onData);
+    socket.on('end', this.#onEnd);
+    socket.on('error', ignore);
+    socket.on('timeout', this.#onStalled);
+    socket.on('close', this.#onClose);
+  }
+
+  get idle(): boolean {
+    return this.#body === null;
+  }
+
+  get sourceKey(): string | null {
+    return this.#body?.source.key ?? null;
+  }
+
+  readonly cut = (): void => {
+    this.#socket.destroy();
+  };
+
+  /** Ends a connection that has been idle for so many ticks; `fresh`: that has not sent a byte yet. */
+  tick(idleTicks: number, freshTicks: number): void {
+    if (this.#body !== null) return;
+    const ticks = this.#lane.ticks - this.#idleSince;
+    if (ticks <= (this.#isFresh ? freshTicks : idleTicks)) return;
+    if (this.#isFresh) this.#socket.write(TIMED_OUT);
+    this.cut();
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    const socket = this.#socket;
+    if (this.#body !== null || socket.writableEnded) {
+      // The next request, before this one is answered: it waits in the socket.
+      socket.pause();
+      socket.unshift(chunk);
+      return;
+    }
+    this.#isFresh = false;
+    const { requests, parts } = this.#lane;
+    const request = requests.read(chunk);
+    if (request === null) {
+      this.#handOver(chunk);
+      return;
+    }
+    const { target, headers } = request;
+    parts.meter.responses++;
+    this.#carry(parts.decider.decide({ method: 'GET', target, headers, visitor: this.#visitor }));
+  };
+
+  #carry(reply: Reply): void {
+    const { meter, clock, pieces, files } = this.#lane.parts;
+    const { body } = reply;
+    this.#reply = reply;
+    if (body?.kind !== 'object' || body.lengthBytes === 0) {
+      if (body?.kind === 'object') meter.addRequest();
+      this.#say(reply, body?.kind === 'text' ? body.bytes : null);
+      return;
+    }
+    const { key, sizeBytes } = body.source;
+    const [{ start, end } = { start: 0, end: 0 }] = body.parts;
+    this.#body = body;
+    this.#at = start;
+    this.#end = end;
+    if (sizeBytes <= PIECE_BYTES) {
+      const piece = pieces.get(key, 0);
+      if (piece) {
+        pieces.hold(piece);
+        this.#given = piece;
+        this.#answer(null);
+        return;
+      }
+    } else {
+      this.#file = files.acquireOpen(key);
+      if (this.#file && pieces.has(key, Math.floor(start / PIECE_BYTES))) {
+        this.#answer(null);
+        return;
+      }
+    }
+    this.#beganAtMs = clock.monotonic();
+    if (this.#file) {
+      this.#readFirst();
+      return;
+    }
+    this.#reading = true;
+    files.acquire(key).then(this.#opened, this.#notOpened);
+  }
+
+  /** An answer without an object's bytes. */
+  #say(reply: Reply, text: Buffer | null): void {
+    const { parts, heads } = this.#lane;
+    const head = heads.of(reply, null, parts.decider.date());
+    const socket = this.#socket;
+    parts.up.spend(head.length + (text?.length ?? 0));
+    socket.cork();
+    socket.write(head);
+    if (text) socket.write(text);
+    socket.uncork();
+    this.#finish();
+  }
+
+  readonly #opened = (file: OpenFile): void => {
+    this.#file = file;
+    this.#reading = false;
+    if (this.#closed) this.#finish();
+    else this.#readFirst();
+  };
+
+  readonly #notOpened = (error: unknown): void => {
+    this.#firstRead(null, error);
+  };
+
+  /** Reads what comes first before anything is said: until then another answer is possible. */
+  #readFirst(): void {
+    this.#fetch(Math.min(this.#end - this.#at, this.#wanted()), this.#firstRead);
+  }
+
+  readonly #firstRead = (piece: Piece | null, error: unknown): void => {
+    if (!this.#took(piece)) return;
+    const { clock, decider, onReadFailed } = this.#lane.parts;
+    const body = this.#body;
+    if (body === null) return;
+    if (error) onReadFailed(body.source, error);
+    // It may have been taken out of service, and the token used up by others, meanwhile.
+    if (error || this.#file?.damaged || !decider.stillStands(body)) this.#answerInstead(body);
+    else this.#answer(clock.monotonic() - this.#beganAtMs);
+  };
+
+  #answerInstead(body: ObjectBody): void {
+    const close = this.#reply?.close ?? false;
+    this.#letGo();
+    this.#body = null;
+    const reply = body.instead();
+    this.#carry(close ? { ...reply, close } : reply);
+  }
+
+  /** @param readMs null: it was in memory */
+  #answer(readMs: number | null): void {
+    const { parts, heads } = this.#lane;
+    if (this.#body === null || this.#reply === null) return;
+    this.#delivery = parts.deliveries.begin(this.#body, this.cut);
+    this.#head = heads.of(this.#reply, serverTiming(readMs), parts.decider.date());
+    this.#ask();
+  }
+
+  /** Asks the household's line for the next slice. */
+  #ask(): void {
+    const { up } = this.#lane.parts;
+    const wanted = Math.min(this.#end - this.#at, this.#wanted());
+    const answer = up.ask(this.#visitor.client.flow, wanted, this.#grantedLater);
+    if (typeof answer === 'number') this.#granted(answer);
+    else this.#cancelWait = answer;
+  }
+
+  #wanted(): number {
+    return Math.min(this.#sliceBytes, this.#lane.mostSliceBytes());
+  }
+
+  readonly #grantedLater = (bytes: number): void => {
+    this.#cancelWait = null;
+    this.#delivery?.excuse();
+    this.#granted(bytes);
+  };
+
+  #granted(bytes: number): void {
+    if (bytes === 0) {
+      this.cut();
+      return;
+    }
+    this.#credit = bytes;
+    this.#send();
+  }
+
+  readonly #loaded = (piece: Piece | null, error: unknown): void => {
+    if (!this.#took(piece)) return;
+    this.#delivery?.excuse();
+    if (error && this.#body) this.#lane.parts.onReadFailed(this.#body.source, error);
+    if (error || this.#file?.damaged) this.cut();
+    else this.#send();
+  };
+
+  /** Keeps what was read. @returns false when the connection is gone */
+  #took(piece: Piece | null): boolean {
+    this.#reading = false;
+    this.#given = piece;
+    if (!this.#closed) return true;
+    this.#finish();
+    return false;
+  }
+
+  /** Sends what is in memory of the granted bytes, and the head before the first of them, with one call. */
+  #send(): void {
+    const { pieces, up, clock } = this.#lane.parts;
+    const body = this.#body;
+    if (body === null) return;
+    const { key, sizeBytes } = body.source;
+    let piece = this.#given ?? pieces.get(key, Math.floor(this.#at / PIECE_BYTES));
+    if (!piece) {
+      this.#fetch(this.#credit, this.#loaded);
+      return;
+    }
+    // What was read is held already, and is let go when it has been sent; a small object with its last slice.
+    if (piece === this.#given && piece.bytes.length < sizeBytes) this.#given = null;
+    else pieces.hold(piece);
+    const socket = this.#socket;
+    socket.cork();
+    if (this.#head) {
+      up.spend(this.#head.length);
+      socket.write(this.#head);
+      this.#head = null;
+    }
+    while (piece) {
+      const from = this.#at - piece.start;
+      const length = Math.min(this.#credit, piece.bytes.length - from);
+      const bytes = length === piece.bytes.length ? piece.bytes : piece.bytes.subarray(from, from + length);
+      this.#held.push(piece);
+      this.#at += length;
+      this.#credit -= length;
+      this.#writing += length;
+      piece = this.#credit > 0 ? pieces.get(key, Math.floor(this.#at / PIECE_BYTES)) : undefined;
+      if (piece) {
+        pieces.hold(piece);
+        socket.write(bytes);
+      } else socket.write(bytes, this.#written);
+    }
+    if (this.#at < this.#end) this.#slicedAtMs = clock.monotonic();
+    socket.uncork();
+  }
+
+  readonly #written = (error?: Error | null): void => {
+    if (error || this.#socket.destroyed) {
+      this.cut();
+      return;
+    }
+    this.#dropHeld();
+    this.#delivery?.add(this.#writing);
+    this.#writing = 0;
+    if (this.#at === this.#end) {
+      this.#finish();
+      return;
+    }
+    const tookMs = this.#lane.parts.clock.monotonic() - this.#slicedAtMs;
+    if (tookMs > SLOW_MS) this.#sliceBytes = Math.max(LEAST_SLICE_BYTES, this.#sliceBytes / 2);
+    else if (tookMs < QUICK_MS)
+      this.#sliceBytes = Math.min(this.#lane.mostSliceBytes(), this.#sliceBytes * 4);
+    if (this.#credit > 0) this.#send();
+    else this.#ask();
+  };
+
+  /** Fetches what comes next: for all, or, with many responses and little memory, one slice for this one. */
+  #fetch(bytes: number, done: (piece: Piece | null, error: unknown) => void): void {
+    const { filling, parts } = this.#lane;
+    const { pieces, meter } = parts;
+    const file = this.#file;
+    const source = this.#body?.source;
+    if (!file || !source) {
+      this.cut();
+      return;
+    }
+    this.#reading = true;
+    const { key, sizeBytes } = source;
+    const first = Math.floor(this.#at / PIECE_BYTES);
+    if (filling || sizeBytes <= PIECE_BYTES || pieces.has(key, first)) {
+      const count = Math.ceil((this.#at + bytes) / PIECE_BYTES) - first;
+      if (pieces.load(file, key, sizeBytes, first, count, done)) return;
+    }
+    pieces.loadApart(file, this.#at, Math.min(bytes, this.#end - this.#at), meter.responses, done);
+  }
+
+  /** The response has ended, in whichever way, and nothing of it is under way any more. */
+  #finish(): void {
+    if (this.#reply === null || this.#reading) return;
+    const { close } = this.#reply;
+    const { meter, up } = this.#lane.parts;
+    this.#reply = null;
+    this.#body = null;
+    this.#head = null;
+    this.#delivery?.end();
+    this.#delivery = null;
+    this.#letGo();
+    if (this.#credit + this.#writing > 0) up.giveBack(this.#credit + this.#writing);
+    this.#credit = 0;
+    this.#writing = 0;
+    meter.responses--;
+    if (this.#closed) return;
+    this.#idleSince = this.#lane.ticks;
+    if (close) this.#socket.destroySoon();
+    else if (this.#clientEnded) this.#socket.end();
+    else if (this.#socket.isPaused()) this.#socket.resume();
+  }
+
+  #letGo(): void {
+    const { pieces, files } = this.#lane.parts;
+    this.#dropHeld();
+    if (this.#given) pieces.drop(this.#given);
+    this.#given = null;
+    if (this.#file) files.release(this.#file);
+    this.#file = null;
+  }
+
+  #dropHeld(): void {
+    const { pieces } = this.#lane.parts;
+    for (const piece of this.#held) pieces.drop(piece);
+    this.#held.length = 0;
+  }
+
+  /** From here on the connection is node:http's. */
+  #handOver(bytes: Buffer): void {
+    const socket = this.#socket;
+    socket.off('data', this.#onData);
+    socket.off('end', this.#onEnd);
+    socket.off('error', ignore);
+    socket.off('timeout', this.#onStalled);
+    socket.off('close', this.#onClose);
+    this.#lane.forget(this);
+    this.#closed = true;
+    this.#toNodeHttp();
+    socket.unshift(bytes);
+    socket.resume();
+  }
+
+  readonly #onEnd = (): void => {
+    this.#clientEnded = true;
+    if (this.#body === null) this.#socket.end();
+  };
+
+  /** Nothing has gone either way for too long; a wait for the household's line is not the client's fault. */
+  readonly #onStalled = (): void => {
+    if (this.#body === null ? this.#socket.writableEnded : this.#cancelWait === null) this.cut();
+  };
+
+  readonly #onClose = (): void => {
+    this.#closed = true;
+    this.#cancelWait?.();
+    this.#cancelWait = null;
+    this.#lane.forget(this);
+    // Only now does the kernel no longer read what was to be written.
+    this.#finish();
+  };
+}
+
+function ignore(): void {}

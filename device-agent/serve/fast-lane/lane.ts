@@ -1,0 +1,117 @@
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Shaper } from '#agent/uplink/shaper.ts';
+import type { Visitor } from '../connections.ts';
+import type { Decider } from '../decide.ts';
+import type { Deliveries, DeliveryParts } from '../delivery.ts';
+import type { OpenFiles } from '../open-files.ts';
+import type { PieceCache } from '../pieces/piece-cache.ts';
+import type { Source } from '../reply.ts';
+import { FastConnection } from './connection.ts';
+import { RequestHeads } from './request-head.ts';
+import { ResponseHeads } from './response-head.ts';
+
+export interface LaneParts extends Pick<DeliveryParts, 'clock' | 'meter'> {
+  decider: Decider;
+  files: OpenFiles;
+  pieces: PieceCache;
+  limits: { headersMs: number; idleMs: number; stalledMs: number };
+  deliveries: Deliveries;
+  /** The household's line. */
+  up: Pick<Shaper, 'ask' | 'spend' | 'giveBack'>;
+  /** Who asks by a connection; undefined: it has been refused. */
+  visitorOf: (socket: Socket) => Visitor | undefined;
+  /** Reading an object, or a variant of one, failed. */
+  onReadFailed: (source: Source, error: unknown) => void;
+}
+
+/**
+ * What one response hands to the kernel at a time. Large slices cost few system calls; with many responses small
+ * ones let each have its turn within milliseconds, and what waits for slow clients stays small.
+ */
+const SLICES = [
+  { upTo: 32, bytes: 1024 * 1024 },
+  { upTo: 128, bytes: 256 * 1024 },
+  { upTo: 256, bytes: 64 * 1024 },
+  { upTo: Number.POSITIVE_INFINITY, bytes: 32 * 1024 },
+] as const;
+/** With more responses, what is not in memory is read in slices and not kept: it would push itself out. */
+const MOST_FILLING = 128;
+
+/**
+ * The fast lane: answers plain requests for held objects on the raw socket, from memory or with few large reads, with
+ * one system call for head and body. It decides as the slow lane does, by the same `Decider`, and says the same
+ * bytes; whatever it does not know goes to node:http with the connection it came by.
+ */
+export class Lane {
+  readonly parts: LaneParts;
+  readonly requests = new RequestHeads();
+  readonly heads: ResponseHeads;
+  readonly #connections = new Set<FastConnection>();
+  readonly #tickMs: number;
+  #timer: NodeJS.Timeout | null = null;
+  /** Counts up while there are connections, every `#tickMs`. */
+  ticks = 0;
+
+  constructor(parts: LaneParts) {
+    this.parts = parts;
+    this.heads = new ResponseHeads(parts.limits.idleMs);
+    this.#tickMs = Math.max(10, Math.min(1_000, parts.limits.idleMs / 4, parts.limits.headersMs / 4));
+  }
+
+  /** Takes a server's new connections; its own listeners get those that are not for the fast lane. */
+  standBefore(server: Server): void {
+    const own = server.listeners('connection');
+    server.removeAllListeners('connection');
+    server.on('connection', (socket) => {
+      const visitor = this.parts.visitorOf(socket);
+      if (!visitor) return;
+      const toNodeHttp = () => {
+        for (const listener of own) listener.call(server, socket);
+      };
+      this.#connections.add(new FastConnection(this, socket, visitor, toNodeHttp));
+      this.#timer ??= setInterval(() => this.#tick(), this.#tickMs).unref();
+    });
+  }
+
+  /** Connections it has at the moment. */
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  /** Closes connections without a response under way. */
+  closeIdle(): void {
+    for (const connection of this.#connections) if (connection.idle) connection.cut();
+  }
+
+  /** The bytes of this source are known to be wrong: nothing more of them may be sent. */
+  cut(key: string): void {
+    for (const connection of this.#connections) if (connection.sourceKey === key) connection.cut();
+  }
+
+  forget(connection: FastConnection): void {
+    this.#connections.delete(connection);
+    if (this.#connections.size > 0 || !this.#timer) return;
+    clearInterval(this.#timer);
+    this.#timer = null;
+  }
+
+  /** What one response is given at a time at most, bytes. */
+  mostSliceBytes(): number {
+    const { responses } = this.parts.meter;
+    for (const { upTo, bytes } of SLICES) if (responses <= upTo) return bytes;
+    return 32 * 1024;
+  }
+
+  /** Whether what is read is to be kept in memory for others. */
+  get filling(): boolean {
+    return this.parts.meter.responses <= MOST_FILLING;
+  }
+
+  #tick(): void {
+    this.ticks++;
+    const { idleMs, headersMs } = this.parts.limits;
+    for (const connection of this.#connections)
+      connection.tick(idleMs / this.#tickMs, headersMs / this.#tickMs);
+  }
+}
