@@ -84,8 +84,8 @@ const staller: Handler = (request, response, bytes) => {
 test('sources: origin and boxes are asked at once, and a slow one is given fewer chunks', async (t) => {
   const made = await rig(t);
   made.origin.handler = slowly(10);
-  made.one.handler = slowly(10);
-  made.two.handler = slowly(400);
+  made.one.handler = slowly(60);
+  made.two.handler = slowly(600);
   await made.run();
   await made.assertWhole();
   for (const server of [made.origin, made.one, made.two]) assert.ok(server.asked.length > 0);
