@@ -55,10 +55,10 @@ export const boxStatusSchema = z.object({
     usedBytes: count,
     /** The id in the disk's marker; null while there is none. */
     id: z.string().nullable(),
-    /** Why it is not `ok`, for a person; null when there is nothing to add to the state. */
+    /** Why it is not `ok`, as a code (device-agent/store/disk-place.ts) that the page puts into words. */
+    reason: z.string().nullable(),
+    /** The same for a person, in English, with what the system said. */
     problem: z.string().nullable(),
-    /** The household took it out of use: it may be unplugged. */
-    ejected: z.boolean(),
   }),
   uplink: z.object({
     /** False while nothing new is served: paused, or the month's bytes are used up. */
@@ -148,14 +148,6 @@ export const diskChoiceSchema = z.object({
   mount: z.string().min(1).max(1024),
   adopt: z.boolean().default(false),
 });
-
-/** `POST /api/disk/eject`: nothing is written to it any more, and it can be pulled. */
-export const boxEjectedSchema = z.object({
-  unmounted: z.boolean(),
-  /** What kept it mounted, for a person. */
-  problem: z.string().nullable(),
-});
-export type BoxEjected = z.infer<typeof boxEjectedSchema>;
 
 /** `POST /api/pause`: nothing is served or fetched for so long. */
 export const pauseSchema = z.object({ minutes: z.int().min(1).max(1440) });

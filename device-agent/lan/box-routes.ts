@@ -52,7 +52,10 @@ export function diskRoutes(view: BoxView): Routes {
       await present(view.disks).choose(mount, { adopt });
       return view.status();
     },
-    'POST /disk/eject': () => present(view.disks).eject(),
+    'POST /disk/eject': async () => {
+      await present(view.disks).eject();
+      return view.status();
+    },
     'POST /disk/attach': async () => {
       await present(view.disks).attach();
       return view.status();

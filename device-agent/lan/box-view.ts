@@ -3,7 +3,6 @@ import type {
   Activity,
   BoxContent,
   BoxDisk,
-  BoxEjected,
   BoxNetwork,
   BoxScrub,
   BoxStatus,
@@ -58,8 +57,8 @@ export interface DisksView {
   list: () => Promise<BoxDisk[]>;
   /** @throws HearthError why not, such as `disk_foreign` when it is another box's and `adopt` is false */
   choose: (mount: string, options: { adopt: boolean }) => Promise<void>;
-  /** Stops using the disk; resolves when it may be unplugged, though it may still be mounted. */
-  eject: () => Promise<BoxEjected>;
+  /** Stops using the disk; resolves when it may be unplugged. */
+  eject: () => Promise<void>;
   attach: () => Promise<void>;
 }
 

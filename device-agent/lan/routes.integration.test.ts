@@ -105,10 +105,7 @@ test('lan: what a box does not have is unavailable and says so; what it has is h
         if (!options.adopt) throw new HearthError('disk_foreign', 'It is the disk of another box.');
         done.push([mount, options]);
       },
-      eject: async () => {
-        done.push('eject');
-        return { unmounted: true, problem: null };
-      },
+      eject: async () => void done.push('eject'),
       attach: async () => void done.push('attach'),
     },
   });
@@ -117,7 +114,7 @@ test('lan: what a box does not have is unavailable and says so; what it has is h
   const foreign = await call('POST', '/api/disk', { mount: '/mnt/usb' });
   assert.equal(foreign.json.error.code, 'disk_foreign');
   assert.equal((await call('POST', '/api/disk', { mount: '/mnt/usb', adopt: true })).status, 200);
-  assert.deepEqual((await call('POST', '/api/disk/eject')).json, { unmounted: true, problem: null });
+  assert.equal((await call('POST', '/api/disk/eject')).status, 200);
   assert.equal((await call('POST', '/api/disk/attach')).status, 200);
   assert.deepEqual(done, [['/mnt/usb', { adopt: true }], 'eject', 'attach']);
 });

@@ -6,3 +6,8 @@ import { boxZh } from './messages/zh.ts';
 
 /** Every text of the LAN dashboard. */
 export const t = translator({ ...sharedEn, ...boxEn }, { ...sharedZh, ...boxZh });
+
+/** Whether there is a text of that name: what the box says may be newer than this page. */
+export function hasText(key: string): boolean {
+  return Object.hasOwn(boxEn, key);
+}

@@ -75,8 +75,8 @@ export function troublesOf({ link, disk, uplink }: Parts): Trouble[] {
   if (link.state !== 'online') found.add(link.state);
   if (uplink.pausedForMs !== null) found.add('paused');
   if (uplink.monthUsedUp) found.add('monthUsedUp');
-  if (disk.ejected) found.add('ejected');
-  else if (disk.state === 'absent' && disk.path === '') found.add('nodisk');
+  if (disk.reason === 'ejected') found.add('ejected');
+  else if (disk.reason === 'none_chosen') found.add('nodisk');
   else if (disk.state !== 'ok') found.add(disk.state);
   return TROUBLES.filter((each) => found.has(each));
 }
@@ -85,13 +85,7 @@ export function troublesOf({ link, disk, uplink }: Parts): Trouble[] {
 export function headline(status: Parts): Headline {
   const [worst, ...others] = troublesOf(status);
   if (worst === undefined) return { ...wellbeing(status), reason: null, remedy: null, others: [] };
-  const { link, disk } = status;
-  const reason =
-    worst === 'unpaired' || worst === 'pairing' || worst === 'connecting' || worst === 'offline'
-      ? link.problem
-      : worst === 'foreign' || worst === 'read_only' || worst === 'failing' || worst === 'full'
-        ? disk.problem
-        : null;
+  const reason = isOfLink(worst) ? status.link.problem : null;
   // While it is being paired nothing else is worth a thought.
   const alone = worst === 'unpaired' || worst === 'pairing';
   return {
@@ -101,6 +95,11 @@ export function headline(status: Parts): Headline {
     remedy: REMEDIES[worst] ?? null,
     others: alone ? [] : others,
   };
+}
+
+/** What the disk's trouble is about is said by its own words, from `disk.reason`. */
+function isOfLink(trouble: Trouble): boolean {
+  return ['unpaired', 'pairing', 'connecting', 'offline'].includes(trouble);
 }
 
 function wellbeing({ serving, holding }: Parts): { name: Wellbeing; fire: Fire } {

@@ -5,7 +5,7 @@ import { Bar } from '../../shared/components/bars.tsx';
 import { Badge, Card, type Tone } from '../../shared/components/basics.tsx';
 import { formatBytes } from '../../shared/format.ts';
 import { href } from '../../shared/router.ts';
-import { t } from '../text.ts';
+import { hasText, t } from '../text.ts';
 
 const TONES: Record<DiskState, Tone> = {
   ok: 'good',
@@ -18,8 +18,15 @@ const TONES: Record<DiskState, Tone> = {
 };
 
 export function DiskBadge({ disk }: { disk: BoxStatus['disk'] }) {
-  if (disk.ejected) return <Badge>{t('disk.ejected')}</Badge>;
+  if (disk.reason === 'ejected') return <Badge>{t('disk.ejected')}</Badge>;
+  if (disk.reason === 'none_chosen') return <Badge tone="warn">{t('disk.noneChosen')}</Badge>;
   return <Badge tone={TONES[disk.state]}>{t(`disk.${disk.state}`)}</Badge>;
+}
+
+/** Why the disk is not well, in words; null when its state says all there is. */
+export function whyDisk(disk: BoxStatus['disk']): string | null {
+  const key = `disk.why.${disk.reason}`;
+  return hasText(key) ? t(key as 'disk.why.read_only') : disk.problem;
 }
 
 /** The disk: its state in a word, and whose bytes are on it. */

@@ -13,7 +13,7 @@ import { useStatus } from '../live.ts';
 import { api, changeSettings, useSettings } from '../state.ts';
 import { t } from '../text.ts';
 import { fromField, toField } from '../units.ts';
-import { DiskBadge, Usage } from './disk.tsx';
+import { DiskBadge, Usage, whyDisk } from './disk.tsx';
 import { DiskPicker } from './disk-picker.tsx';
 
 const DISK_TIMEOUT_MS = 60_000;
@@ -47,27 +47,28 @@ function InUse({ status, bounds }: { status: BoxStatus; bounds: DiskSettings | n
     for (const path of ['/status', '/disks']) refreshQueries(path);
   };
   const eject = useAction(async () => {
-    const told = await api.send<{ unmounted: boolean }>('POST', '/disk/eject', undefined, DISK_TIMEOUT_MS);
-    toast(t(told.unmounted ? 'storage.ejected' : 'storage.let'));
+    await api.send('POST', '/disk/eject', undefined, DISK_TIMEOUT_MS);
+    toast(t('storage.ejected'));
     done();
   });
   const attach = useAction(async () => {
     await api.send('POST', '/disk/attach', undefined, DISK_TIMEOUT_MS);
     done();
   });
+  const ejected = disk.reason === 'ejected';
+  const why = whyDisk(disk);
   const may = disks.data !== undefined;
   const used = disks.data?.items.find((each) => each.chosen);
   return (
     <Card title={used?.label || t('disk.title')} aside={<DiskBadge disk={disk} />}>
-      {disk.state !== 'ok' && !disk.ejected ? (
-        <Note tone={disk.state === 'slow' || disk.state === 'full' ? 'warn' : 'bad'}>
-          <p>{t(`head.${disk.state === 'absent' && disk.path === '' ? 'nodisk' : disk.state}.text`)}</p>
-          {disk.problem ? <p class="detail">{disk.problem}</p> : null}
-        </Note>
-      ) : null}
-      {disk.ejected ? (
+      {ejected ? (
         <Note tone="good">
           <p>{t('head.ejected.text')}</p>
+        </Note>
+      ) : disk.state !== 'ok' ? (
+        <Note tone={disk.state === 'slow' || disk.state === 'full' ? 'warn' : 'bad'}>
+          <p>{t(`head.${disk.reason === 'none_chosen' ? 'nodisk' : disk.state}.text`)}</p>
+          {why ? <p class="detail">{why}</p> : null}
         </Note>
       ) : null}
       <Usage disk={disk} bounds={bounds} />
@@ -89,7 +90,7 @@ function InUse({ status, bounds }: { status: BoxStatus; bounds: DiskSettings | n
       <Fault error={eject.error ?? attach.error} />
       {may ? (
         <div class="actions">
-          {disk.ejected ? (
+          {ejected ? (
             <Button kind="primary" busy={attach.busy} onClick={() => attach.run()}>
               {t('act.attach')}
             </Button>
@@ -99,7 +100,7 @@ function InUse({ status, bounds }: { status: BoxStatus; bounds: DiskSettings | n
             </Button>
           )}
           <Button onClick={() => setChoosing(true)}>
-            {t(disk.path === '' ? 'storage.choose' : 'storage.change')}
+            {t(disk.reason === 'none_chosen' ? 'storage.choose' : 'storage.change')}
           </Button>
         </div>
       ) : null}
