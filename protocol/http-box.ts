@@ -142,7 +142,12 @@ export const boxDiskSchema = z.object({
   fileLimitBytes: count.nullable(),
 });
 export type BoxDisk = z.infer<typeof boxDiskSchema>;
-export const boxDisksSchema = z.object({ items: z.array(boxDiskSchema) });
+export const boxDisksSchema = z.object({
+  items: z.array(boxDiskSchema),
+  /** The folder that was named when the box was installed: then there is nothing to choose. */
+  fixed: z.string().nullable(),
+});
+export type BoxDisks = z.infer<typeof boxDisksSchema>;
 /** `POST /api/disk`: uses this one; `adopt` takes over another box's. */
 export const diskChoiceSchema = z.object({
   mount: z.string().min(1).max(1024),

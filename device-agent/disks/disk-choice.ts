@@ -68,6 +68,11 @@ export class DiskChoice {
     this.#readTable = parts.readTable;
   }
 
+  /** The folder the options name; null when the household chooses. */
+  get fixed(): string | null {
+    return this.#fixed;
+  }
+
   /** Every disk that is mounted, those that cannot be used with the reason. */
   async list(): Promise<BoxDisk[]> {
     const inUse = this.#disk.readable ? this.#disk.layout.root : null;

@@ -46,7 +46,10 @@ export function settingsRoutes(view: BoxView): Routes {
 /** The disk: which, and whether it may be unplugged. */
 export function diskRoutes(view: BoxView): Routes {
   return {
-    'GET /disks': async () => ({ items: await present(view.disks).list() }),
+    'GET /disks': async () => {
+      const disks = present(view.disks);
+      return { fixed: disks.fixed, items: await disks.list() };
+    },
     'POST /disk': async ({ request }) => {
       const { mount, adopt } = await readBody(request, diskChoiceSchema);
       await present(view.disks).choose(mount, { adopt });

@@ -54,6 +54,8 @@ export interface ActivityView {
 }
 
 export interface DisksView {
+  /** The folder the options name: then there is nothing to choose. */
+  readonly fixed: string | null;
   list: () => Promise<BoxDisk[]>;
   /** @throws HearthError why not, such as `disk_foreign` when it is another box's and `adopt` is false */
   choose: (mount: string, options: { adopt: boolean }) => Promise<void>;

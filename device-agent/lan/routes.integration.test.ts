@@ -100,6 +100,7 @@ test('lan: what a box does not have is unavailable and says so; what it has is h
   const done: unknown[] = [];
   const { call } = await serveLan(t, {
     disks: {
+      fixed: null,
       list: async () => [],
       choose: async (mount, options) => {
         if (!options.adopt) throw new HearthError('disk_foreign', 'It is the disk of another box.');
@@ -110,7 +111,7 @@ test('lan: what a box does not have is unavailable and says so; what it has is h
     },
   });
   await call('POST', '/api/setup', { password: PASSWORD });
-  assert.deepEqual((await call('GET', '/api/disks')).json, { items: [] });
+  assert.deepEqual((await call('GET', '/api/disks')).json, { fixed: null, items: [] });
   const foreign = await call('POST', '/api/disk', { mount: '/mnt/usb' });
   assert.equal(foreign.json.error.code, 'disk_foreign');
   assert.equal((await call('POST', '/api/disk', { mount: '/mnt/usb', adopt: true })).status, 200);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { DiskReason } from '#agent/store/disk-place.ts';
 import { type BoxStatus, LINK_STATES } from '#protocol/http-box.ts';
 import { DISK_STATES } from '#protocol/messages.ts';
 import { boxEn } from './messages/en.ts';
@@ -96,6 +97,35 @@ test('a used up month does not hide that the box is offline; it leads to where i
 test("the box's own reason is passed on", () => {
   const offline = headline(box({ link: { state: 'offline', problem: 'no route' } }));
   assert.equal(offline.reason, 'no route');
+});
+
+/** All of them: a new one without words is a type error here. */
+const DISK_REASONS: Record<DiskReason, true> = {
+  not_looked_at: true,
+  none_chosen: true,
+  not_plugged: true,
+  not_mounted: true,
+  ejected: true,
+  letting_go: true,
+  other_box: true,
+  marker_damaged: true,
+  read_only: true,
+  below_floor: true,
+  over_quota: true,
+  no_room: true,
+  in_the_way: true,
+  io_error: true,
+  io_errors: true,
+  not_answering: true,
+  slow_answers: true,
+  slow_io: true,
+};
+
+test('every reason of a disk has words', () => {
+  for (const reason of Object.keys(DISK_REASONS)) {
+    const own = reason === 'ejected' || reason === 'none_chosen';
+    assert.ok(own || `disk.why.${reason}` in boxEn, reason);
+  }
 });
 
 test('every state of link and disk has words, and every trouble is found in one of them', () => {

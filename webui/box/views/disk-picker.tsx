@@ -1,7 +1,6 @@
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
-import type { BoxDisk } from '#protocol/http-box.ts';
-import { ApiError } from '../../shared/api.ts';
+import type { BoxDisk, BoxDisks } from '#protocol/http-box.ts';
 import { Badge, Button, Fault, Loaded, Note, type Tone } from '../../shared/components/basics.tsx';
 import { Check, Choices, Form } from '../../shared/components/form.tsx';
 import { formatBytes } from '../../shared/format.ts';
@@ -20,7 +19,7 @@ const CHOOSE_TIMEOUT_MS = 60_000;
 
 /** The disks that are plugged in, to pick one; a foreign one only after a clear word. */
 export function DiskPicker(props: { button: string; onDone: () => void; beside?: ComponentChildren }) {
-  const disks = useQuery<{ items: BoxDisk[] }>(api, '/disks', 3_000);
+  const disks = useQuery<BoxDisks>(api, '/disks', 3_000);
   const [picked, setPicked] = useState<string | null>(null);
   const [adopt, setAdopt] = useState(false);
   const [tried, setTried] = useState(false);
@@ -29,11 +28,12 @@ export function DiskPicker(props: { button: string; onDone: () => void; beside?:
     for (const path of ['/disks', '/status', '/settings']) refreshQueries(path);
     props.onDone();
   });
-  if (disks.error instanceof ApiError && disks.error.code === 'unavailable') {
+  if (disks.data && disks.data.fixed !== null) {
     return (
       <>
         <Note>
           <p>{t('disks.fixed')}</p>
+          <p class="detail">{disks.data.fixed}</p>
         </Note>
         <div class="actions">
           {props.beside}

@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks';
 import type { DiskSettings } from '#protocol/household.ts';
-import type { BoxDisk, BoxScrub, BoxStatus } from '#protocol/http-box.ts';
+import type { BoxDisks, BoxScrub, BoxStatus } from '#protocol/http-box.ts';
 import { ApiError } from '../../shared/api.ts';
 import { Bar } from '../../shared/components/bars.tsx';
 import { Button, Card, Fact, Fault, Loaded, Note, toast } from '../../shared/components/basics.tsx';
@@ -41,7 +41,7 @@ export function StoragePage() {
 /** The disk in use, and what can be done with it. */
 function InUse({ status, bounds }: { status: BoxStatus; bounds: DiskSettings | null }) {
   const { disk } = status;
-  const disks = useQuery<{ items: BoxDisk[] }>(api, '/disks', 10_000);
+  const disks = useQuery<BoxDisks>(api, '/disks', 10_000);
   const [choosing, setChoosing] = useState(false);
   const done = () => {
     for (const path of ['/status', '/disks']) refreshQueries(path);
@@ -99,9 +99,11 @@ function InUse({ status, bounds }: { status: BoxStatus; bounds: DiskSettings | n
               {t('storage.eject')}
             </Button>
           )}
-          <Button onClick={() => setChoosing(true)}>
-            {t(disk.reason === 'none_chosen' ? 'storage.choose' : 'storage.change')}
-          </Button>
+          {disks.data?.fixed === null ? (
+            <Button onClick={() => setChoosing(true)}>
+              {t(disk.reason === 'none_chosen' ? 'storage.choose' : 'storage.change')}
+            </Button>
+          ) : null}
         </div>
       ) : null}
       {choosing ? (
