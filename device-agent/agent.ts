@@ -13,6 +13,7 @@ import { DiskWatch } from './disk-watch.ts';
 import { within } from './disks/places.ts';
 import type { Disks } from './disks/wiring.ts';
 import { openDisks } from './disks/wiring.ts';
+import { errnoOf } from './durable/durable-file.ts';
 import { DOWNLOAD_DEFAULTS } from './fetch/download.ts';
 import { Downloads } from './fetch/downloads.ts';
 import { ORIGIN_DEFAULTS, OriginClient } from './fetch/origin.ts';
@@ -38,6 +39,7 @@ import { Validity } from './serve/validity.ts';
 import { Household } from './settings/household.ts';
 import { contentOf, statusOf } from './status.ts';
 import type { Disk } from './store/disk.ts';
+import { isMediumError } from './store/disk-health.ts';
 import { IntegrityCheck } from './store/integrity.ts';
 import { Store } from './store/store.ts';
 import { StoreNews } from './store-news.ts';
@@ -192,7 +194,8 @@ export class Agent {
           { sha256, reason: messageOf(this.#disk.failed(error, sha256)) },
           'an object could not be read',
         );
-        this.#integrity.recheck(sha256);
+        if (isMediumError(errnoOf(error))) this.#watch.quarantine(sha256);
+        else this.#integrity.recheck(sha256);
       },
     });
     this.#commands = new Commands({

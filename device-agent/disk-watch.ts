@@ -5,6 +5,7 @@ import type { Account } from './account/account.ts';
 import type { ActivityLog } from './activity/activity.ts';
 import type { Downloads } from './fetch/downloads.ts';
 import type { ContentServer } from './serve/content-server.ts';
+import { Leftovers } from './store/adoption.ts';
 import type { IntegrityCheck } from './store/integrity.ts';
 import type { Store } from './store/store.ts';
 
@@ -27,12 +28,16 @@ const AGAIN_MS = 5_000;
 /** What the agent does when the disk goes, comes back, fills up or stops taking writes. */
 export class DiskWatch {
   readonly #parts: DiskWatchParts;
+  readonly #leftovers: Leftovers;
   #turn: Promise<void> = Promise.resolve();
   #loaded = false;
   #counting = false;
+  /** Whether the fleet knows this disk as one that can be read. */
+  #told: boolean | null = null;
 
   constructor(parts: DiskWatchParts) {
     this.#parts = parts;
+    this.#leftovers = new Leftovers(parts.store.disk.layout);
     const { store, content, activity } = parts;
     store.disk.onChange((state, before) => {
       if (before !== 'absent' || state !== 'ok' || this.#loaded)
@@ -40,7 +45,9 @@ export class DiskWatch {
       // At once: nothing of a disk that has gone may be served, whatever else is under way.
       if (!store.disk.readable) content.withdrawAll();
       this.#follow(state);
+      return this.#turn;
     });
+    store.disk.countBy(() => store.catalog.totals().bytes + this.#leftovers.bytes);
   }
 
   #follow(state: DiskState): void {
@@ -65,25 +72,39 @@ export class DiskWatch {
     if (account && this.#counting && !count) await account.useFolder(null);
     if (!disk.readable) {
       this.#loaded = false;
+      this.#leftovers.close();
       await downloads.stopAll();
     } else if (!this.#loaded) {
       await downloads.stopAll();
       await store.load();
+      await this.#leftovers.look();
       this.#loaded = true;
       activity.add('integrity_started');
       integrity.start();
     }
     if (account && !this.#counting && count) await account.useFolder(disk.layout.deliveries);
     this.#counting = count;
+    if (state === 'full') await this.#leftovers.drop();
     if (state === 'ok') this.#forgiveDisk();
-    sendIndex();
+    // The fleet is told anew when what is held has changed with the disk, not when it is slow for a moment.
+    if (disk.readable !== this.#told) sendIndex();
+    this.#told = disk.readable;
     replan();
+  }
+
+  /** Reading an object has failed: it is out of service from now on, and is fetched again where that fails. */
+  quarantine(sha256: string): void {
+    const { store, log } = this.#parts;
+    store.quarantine(sha256, 'it could not be read').catch((error) => {
+      log.warn({ sha256, reason: messageOf(error) }, 'an object that cannot be read could not be set aside');
+    });
   }
 
   /** Downloads that failed because of the disk need not wait any longer. */
   #forgiveDisk(): void {
-    for (const object of this.#parts.store.catalog.objects.values()) {
-      if (object.failure?.code.startsWith('disk_')) object.failure = null;
+    const { objects } = this.#parts.store.catalog.tables;
+    for (const [row, { failure }] of [...objects.extras()]) {
+      if (failure?.code.startsWith('disk_')) objects.setExtra(row, { failure: null });
     }
   }
 }

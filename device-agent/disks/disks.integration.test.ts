@@ -220,7 +220,11 @@ test(
     await mine.choice.choose(one, { adopt: true });
     const { disk, store } = mine;
     assert.equal(disk.state, 'ok');
-    assert.equal(store.catalog.assets.size, 0, 'what the other box was to hold is nothing to us');
+    assert.equal(
+      [...store.catalog.assets.values()].length,
+      0,
+      'what the other box was to hold is nothing to us',
+    );
     assert.equal(await readFile(path.join(one, 'photo.jpg'), 'utf8'), 'mine');
     for (const [manifest, chunks] of [
       [goodManifest, 3],
@@ -263,12 +267,18 @@ test('disks: another one is chosen while running; the first stays as it was', ne
   const manifest = manifestFor(bytes, 'http://127.0.0.1/');
   await hold(store, bytes, manifest);
   await choice.choose(two, { adopt: false });
-  await until(() => disk.state === 'ok' && store.catalog.assets.size === 0, 'the other one is loaded');
+  await until(
+    () => disk.state === 'ok' && [...store.catalog.assets.values()].length === 0,
+    'the other one is loaded',
+  );
   assert.equal(disk.layout.root, two);
   await hold(store, bytes, manifest);
   assert.ok((await readdir(path.join(two, 'hearth', 'objects'))).length > 0);
   await choice.choose(one, { adopt: false });
-  await until(() => disk.state === 'ok' && store.catalog.assets.size === 1, 'the first is back');
+  await until(
+    () => disk.state === 'ok' && [...store.catalog.assets.values()].length === 1,
+    'the first is back',
+  );
   assert.ok((await readBack(store, manifest.sha256, MIB)).equals(bytes));
 });
 
@@ -377,7 +387,10 @@ for (const kind of ['exfat', 'ntfs', 'vfat'] as const) {
     assert.ok(!(await readFile('/proc/self/mountinfo', 'utf8')).includes(one), box.disk.problem ?? '');
     stick.pull();
     stick.plugIn(one);
-    await until(() => box.disk.state === 'ok' && box.store.catalog.assets.size === 1, 'it is back');
+    await until(
+      () => box.disk.state === 'ok' && [...box.store.catalog.assets.values()].length === 1,
+      'it is back',
+    );
     assert.ok((await readBack(box.store, manifest.sha256, bytes.length)).equals(bytes));
     await box.store.unwant(manifest.assetId, 'deleted');
     await box.store.removeObject(manifest.sha256);

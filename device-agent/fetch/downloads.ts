@@ -108,7 +108,7 @@ export class Downloads {
     const manifest = await this.#store.manifestOf(object.sha256);
     if (!manifest) throw new HearthError('not_held', 'the object is not wanted any more');
     const { partial, good } = await this.#store.openPartial(manifest, signal).catch((error) => {
-      throw signal.aborted ? error : this.#store.disk.failed(error);
+      throw signal.aborted ? error : this.#store.disk.failed(error, object.sha256);
     });
     try {
       const missing = new Set<number>();
@@ -133,7 +133,7 @@ export class Downloads {
       this.#log.info({ sha256: object.sha256, bytes: object.sizeBytes }, 'object held');
     } catch (error) {
       if (signal.aborted || error instanceof HearthError) throw error;
-      throw this.#store.disk.failed(error);
+      throw this.#store.disk.failed(error, object.sha256);
     } finally {
       this.#promised.delete(object);
       await partial.close().catch((error) => this.#store.disk.failed(error));

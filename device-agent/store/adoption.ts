@@ -22,6 +22,10 @@ export async function adoptContent(layout: DiskLayout): Promise<void> {
   for (const { in: name, names } of THEIRS) {
     const folder = layout[name];
     for (const file of await plainFiles(folder, names)) await rm(file, { force: true });
+    if (name !== 'assets') continue;
+    for (const shard of await namesIn(folder)) {
+      for (const file of await plainFiles(path.join(folder, shard), names)) await rm(file, { force: true });
+    }
   }
   await makeFolder(layout.adopted);
   for (const directory of await namesIn(layout.objects)) {
@@ -70,4 +74,47 @@ async function namesIn(folder: string): Promise<string[]> {
     if (errnoOf(error) === 'ENOENT') return [];
     throw error;
   });
+}
+
+/** How long what came with an adopted disk may wait to be asked for, ms. */
+const KEEP_MS = 24 * 3_600_000;
+
+/** What came with an adopted disk, as long as it lies there: counted, and removed when there is use for its room. */
+export class Leftovers {
+  readonly #layout: DiskLayout;
+  readonly #keepMs: number;
+  #timer: NodeJS.Timeout | null = null;
+  #bytes = 0;
+
+  constructor(layout: DiskLayout, keepMs = KEEP_MS) {
+    this.#layout = layout;
+    this.#keepMs = keepMs;
+  }
+
+  /** As far as is known: what was taken up since is counted as the store's as well, until the next look. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** The disk is there: looks at what it brought. */
+  async look(): Promise<void> {
+    this.close();
+    this.#bytes = await adoptedBytes(this.#layout);
+    if (this.#bytes === 0) return;
+    this.#timer = setTimeout(() => void this.drop().catch(() => undefined), this.#keepMs);
+    this.#timer.unref();
+  }
+
+  /** There is better use for the room. */
+  async drop(): Promise<void> {
+    if (this.#bytes === 0) return;
+    await dropAdopted(this.#layout);
+    this.#bytes = 0;
+    this.close();
+  }
+
+  close(): void {
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
 }

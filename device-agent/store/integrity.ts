@@ -157,7 +157,7 @@ export class IntegrityCheck {
         if (this.#abort.signal.aborted) return null;
         const { start, length } = chunkSpan(manifest, index);
         const digest = await hashSlice(handle, start, length, piece).catch((error) => {
-          this.#store.disk.failed(error);
+          this.#store.disk.failed(error, sha256);
           return null;
         });
         if (!this.#store.disk.readable) return null;

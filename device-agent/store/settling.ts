@@ -1,5 +1,5 @@
 /** Disks that say "written" too early have it written by then, ms. */
-const SETTLE_MS = 10_000;
+const SETTLE_MS = 5_000;
 
 /** What was committed a short while ago: after some time, unless something happens to it first, it is safe. */
 export class Settling {

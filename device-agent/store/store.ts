@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { errnoOf } from '#agent/durable/durable-file.ts';
 import type { AssetManifest } from '#protocol/asset.ts';
 import { chunkSpan } from '#protocol/asset.ts';
 import { HearthError, messageOf } from '#protocol/errors.ts';
@@ -7,6 +8,7 @@ import type { AssetEntry, ObjectEntry } from './catalog.ts';
 import { Catalog, reportOf } from './catalog.ts';
 import { hashSlice, PIECE_BYTES } from './chunk-reader.ts';
 import type { Disk } from './disk.ts';
+import { isMediumError } from './disk-health.ts';
 import { ManifestFiles } from './manifest-files.ts';
 import type { ObjectFile } from './object-file.ts';
 import type { FoundObjects, ObjectFilesOptions, PartialObject } from './object-files.ts';
@@ -231,7 +233,12 @@ export class Store {
       for (const index of claimed) {
         signal.throwIfAborted();
         const { start, length } = chunkSpan(manifest, index);
-        const digest = await hashSlice(partial.data, start, length, piece);
+        const digest = await hashSlice(partial.data, start, length, piece).catch((error) => {
+          // A spot that cannot be read is fetched again, and written anew.
+          if (!isMediumError(errnoOf(error))) throw error;
+          this.disk.failed(error, sha256);
+          return null;
+        });
         if (digest?.equals(manifest.hashes.subarray(index * 32, index * 32 + 32))) good.add(index);
       }
     } catch (error) {
@@ -284,6 +291,14 @@ export class Store {
     const moved = this.#alone(() => this.#objects.demote(sha256, good));
     this.changed(object);
     await moved;
+  }
+
+  /**
+   * Takes an object out of service at once because reading it has failed; what of it can still be read is verified
+   * and kept when it is fetched again.
+   */
+  async quarantine(sha256: string, why: string): Promise<void> {
+    await this.demote(sha256, new Set(), why);
   }
 
   /** Runs changes to files one after another, and names what the disk does to them. */
