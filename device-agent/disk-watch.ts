@@ -102,9 +102,8 @@ export class DiskWatch {
 
   /** Downloads that failed because of the disk need not wait any longer. */
   #forgiveDisk(): void {
-    const { objects } = this.#parts.store.catalog.tables;
-    for (const [row, { failure }] of [...objects.extras()]) {
-      if (failure?.code.startsWith('disk_')) objects.setExtra(row, { failure: null });
+    for (const object of this.#parts.store.catalog.objects.values()) {
+      if (object.failure?.code.startsWith('disk_')) object.failure = null;
     }
   }
 }
