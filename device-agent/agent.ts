@@ -46,6 +46,7 @@ import { StoreNews } from './store-news.ts';
 import { Clock } from './time/clock.ts';
 import { UsageKeeper } from './uplink/keeper.ts';
 import { Uplink } from './uplink/uplink.ts';
+import { UplinkTest } from './uplink/uplink-test.ts';
 
 const DOWNLOADS_AT_ONCE = 2;
 const MOST_BATCHES = 1_000;
@@ -65,6 +66,7 @@ export class Agent {
   readonly household: Household;
   readonly #uplink: Uplink;
   readonly #usage: UsageKeeper;
+  readonly #uplinkTest: UplinkTest;
   readonly #activity = new ActivityLog(() => this.#clock.stamp());
   readonly #meter = new ServingMeter(this.#clock);
   readonly #tokens = new TokenGate();
@@ -134,6 +136,10 @@ export class Agent {
       log,
     });
     this.#disk = this.#disks.disk;
+    this.#uplinkTest = new UplinkTest({
+      fleetUrl: () => this.#identity?.fleetUrl ?? options.fleetUrl,
+      uplink: this.#uplink,
+    });
     this.#usage = new UsageKeeper(this.#disk, this.#uplink, log);
     this.#store = new Store(this.#disk, log);
     this.#origin = new OriginClient(
@@ -424,7 +430,7 @@ export class Agent {
       pair: (claimCode, fleetUrl) => this.#pair(claimCode, fleetUrl),
       disks: this.#disks.choice,
       uplink: this.#uplink,
-      testUplink: null,
+      testUplink: (signal) => this.#uplinkTest.run(signal),
       scrub: null,
       logs,
     });

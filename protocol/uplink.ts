@@ -47,6 +47,9 @@ export const uplinkHistorySchema = z.object({
 });
 export type UplinkHistory = z.infer<typeof uplinkHistorySchema>;
 
+/** Most bytes one request of the fleet's `/api/v1/uplink-test` gives or takes. */
+export const UPLINK_TEST_BYTES = 8 * 1024 * 1024;
+
 /** `POST /api/uplink/test` */
 export const uplinkTestSchema = z.object({
   /** What the line took and gave while the test ran; null: could not be measured. */

@@ -14,6 +14,7 @@ import {
 } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
 import { isDatabaseAway, isValueRefused } from '#fleet/database/database.ts';
+import { uplinkTestRoutes } from '#fleet/uplink-test/routes.ts';
 import { ERROR_CODES, type ErrorCode, HearthError, isHearthError, messageOf } from '#protocol/errors.ts';
 import { errorBodySchema } from '#protocol/http-fleet.ts';
 import { LIMITS } from '#protocol/limits.ts';
@@ -127,6 +128,7 @@ export async function buildApi(context: ApiContext, webuiDir: string, log: Logge
       assetRoutes(api, context);
       assignmentRoutes(api, context);
       ledgerRoutes(api, context);
+      uplinkTestRoutes(api);
     },
     { prefix: '/api/v1' },
   );
