@@ -9,12 +9,19 @@ export class MappingError extends Error {
   readonly problem: MappingProblem;
   /** Asking sooner is pointless, ms; null where the router said nothing. */
   readonly retryAfterMs: number | null;
+  /** The router's own address outside, where it told that much: a private one explains everything. */
+  readonly externalAddress: string | null;
 
-  constructor(problem: MappingProblem, detail: string, retryAfterMs: number | null = null) {
+  constructor(
+    problem: MappingProblem,
+    detail: string,
+    more: { retryAfterMs?: number; externalAddress?: string } = {},
+  ) {
     super(detail);
     this.name = 'MappingError';
     this.problem = problem;
-    this.retryAfterMs = retryAfterMs;
+    this.retryAfterMs = more.retryAfterMs ?? null;
+    this.externalAddress = more.externalAddress ?? null;
   }
 }
 

@@ -1,3 +1,4 @@
+import { kindOf } from '#protocol/addresses.ts';
 import type { MappingProblem } from '#protocol/reach.ts';
 import type { Gateway, Mapped, PortMapper, Wanted } from '../mapping.ts';
 import { MappingError } from '../mapping.ts';
@@ -39,6 +40,10 @@ export class NatPmpMapper implements PortMapper {
     const { gateway, internalPort, lifetimeS, previous } = wanted;
     if (gateway.family !== 'ipv4') throw new MappingError('unsupported', 'NAT-PMP is for IPv4');
     const { address, epochS } = await this.#address(gateway, signal);
+    if (address === '0.0.0.0') throw new MappingError('no_wan', 'it has no external address');
+    if (kindOf(address) !== 'public') {
+      throw new MappingError('no_wan', `its own address is ${address}`, { externalAddress: address });
+    }
     const wish = previous?.method === 'natpmp' ? previous.externalPort : wanted.externalPort;
     const answer = await this.#map(gateway, internalPort, wish, lifetimeS, signal);
     if (answer.externalPort === 0 || answer.lifetimeS === 0) {

@@ -124,7 +124,8 @@ export class PcpMapper implements PortMapper {
     const problem = PROBLEMS[answer.result as ResultCode] ?? 'router_error';
     const name = RESULTS[answer.result as ResultCode] ?? `result ${answer.result}`;
     const detail = answer.highestVersion === 0 ? `${name}: it speaks NAT-PMP` : name;
-    throw new MappingError(problem, detail, Math.min(answer.lifetimeS, MOST_ERROR_S) * 1000);
+    const retryAfterMs = Math.min(answer.lifetimeS, MOST_ERROR_S) * 1000;
+    throw new MappingError(problem, detail, { retryAfterMs });
   }
 
   #epochOf(gateway: Gateway): EpochWatch {

@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { plainAddress } from '#protocol/addresses.ts';
+import { kindOf, plainAddress } from '#protocol/addresses.ts';
 import type { MappingProblem } from '#protocol/reach.ts';
 import type { Gateway, Mapped, PortMapper, Wanted } from '../mapping.ts';
 import { MappingError } from '../mapping.ts';
@@ -131,6 +131,9 @@ export class UpnpMapper implements PortMapper {
     const said = textOf(answer, 'newexternalipaddress');
     if (said === '' || said === '0.0.0.0') throw new MappingError('no_wan', 'it has no external address');
     const externalAddress = addressIn(answer, 'newexternalipaddress');
+    if (kindOf(externalAddress) !== 'public') {
+      throw new MappingError('no_wan', `its own address is ${externalAddress}`, { externalAddress });
+    }
     const rebooted =
       previous !== null && (await this.#owner(service, previous.externalPort, gateway, signal)) === null;
     let port = previous?.externalPort ?? wanted.externalPort;
