@@ -4,9 +4,11 @@ import { buildApi } from './api/app.ts';
 import { Broker } from './broker/broker.ts';
 import { Inbound } from './broker/inbound.ts';
 import { Presence } from './broker/presence.ts';
+import { startIssuance } from './certificates/role.ts';
 import { isDatabaseAway, openDatabase } from './database/database.ts';
 import { listen } from './database/listen.ts';
 import { migrate } from './database/migrate.ts';
+import { startDns } from './dns/role.ts';
 import { openFleetKeys } from './keys/fleet-keys.ts';
 import { createMetrics } from './metrics/metrics.ts';
 import { ensureAdmin } from './operators/operators.ts';
@@ -21,7 +23,7 @@ import { Jobs } from './worker/jobs.ts';
 import { Worker } from './worker/worker.ts';
 
 export interface Fleet {
-  urls: { apiUrl?: string; routerUrl?: string; brokerUrl?: string; relayUrl?: string };
+  urls: { apiUrl?: string; routerUrl?: string; brokerUrl?: string; relayUrl?: string; dns?: string };
   close(): Promise<void>;
 }
 
@@ -55,6 +57,7 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
     const urls = {
       api: options.HEARTH_API_URL ?? urlOf('http', host, options.HEARTH_API_PORT),
       router: options.HEARTH_ROUTER_URL ?? urlOf('http', host, options.HEARTH_ROUTER_PORT),
+      dns: undefined as string | undefined,
       broker: options.HEARTH_BROKER_URL ?? urlOf('mqtts', host, options.HEARTH_BROKER_PORT),
     };
     const tariff = {
@@ -90,6 +93,14 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
       );
       const started = relay;
       closers.push(() => started.close());
+    }
+
+    if (has('dns')) {
+      const dns = await startDns(db, options, log.child({ part: 'dns' }));
+      if (dns) {
+        closers.push(() => dns.close());
+        urls.dns = `${host}:${dns.port}`;
+      }
     }
 
     let broker: Broker | undefined;
@@ -144,6 +155,7 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
       const started = worker;
       closers.push(() => started.close());
       await worker.start(jobs, {
+        issue: await startIssuance(db, options, log.child({ part: 'certificates' })),
         spotChecksPerHour: options.HEARTH_SPOT_CHECKS_PER_HOUR,
         dialEveryMs: DIAL_EVERY_MS,
         heartbeatMs: options.HEARTH_HEARTBEAT_MS,
@@ -196,6 +208,7 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
         ...(has('router') && { routerUrl: urls.router }),
         ...(has('broker') && { brokerUrl: urls.broker }),
         ...(relay && { relayUrl: relay.urls.publicUrl }),
+        ...(urls.dns && { dns: urls.dns }),
       },
       close,
     };

@@ -1,11 +1,27 @@
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { describe, relayUrlSchema } from '#protocol/messages.ts';
 
-export const ROLES = ['api', 'broker', 'worker', 'router', 'relay'] as const;
+export const ROLES = ['api', 'broker', 'worker', 'router', 'relay', 'dns'] as const;
 export type Role = (typeof ROLES)[number];
 
 const port = (standard: number) =>
   z.coerce.number('must be a number').int().min(0).max(65535).default(standard);
+const addressList = z
+  .string()
+  .transform((text) => text.split(',').map((one) => one.trim()))
+  .pipe(z.array(z.union([z.ipv4(), z.ipv6()], 'must be IP addresses')).min(1));
+/** `name` or `name=address`, with several addresses joined by `+`. */
+const nameServer = z.string().transform((text, context) => {
+  const [name = '', list = ''] = text.trim().toLowerCase().split('=');
+  const addresses = list.split('+').filter(Boolean);
+  if (!/^([a-z0-9-]{1,63}\.)+[a-z]{2,63}$/.test(name) || addresses.some((one) => isIP(one) === 0)) {
+    context.addIssue({ code: 'custom', message: 'must be a server such as ns1.example.org=192.0.2.1' });
+    return z.NEVER;
+  }
+  const ofFamily = (family: number) => addresses.filter((one) => isIP(one) === family);
+  return { name, a: ofFamily(4), aaaa: ofFamily(6) };
+});
 const httpUrl = z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, ''));
 
 /**
@@ -41,6 +57,25 @@ const optionsSchema = z.object({
       'must be a domain such as boxes.example.org',
     )
     .optional(),
+  /** Addresses of this relay, `192.0.2.1,2001:db8::1`: what the boxes' names resolve to. */
+  HEARTH_RELAY_ADDRESSES: addressList.optional(),
+  /** Where the zone of HEARTH_BOX_DOMAIN is answered, UDP and TCP. */
+  HEARTH_DNS_PORT: port(7053),
+  /** The zone's servers, `ns1.boxes.example.org=192.0.2.1,ns2.example.org`. */
+  HEARTH_DNS_SERVERS: z
+    .string()
+    .default('')
+    .transform((text) => text.split(',').filter(Boolean))
+    .pipe(z.array(nameServer)),
+  /** The CA boxes' certificates come from; without it they have none. */
+  HEARTH_ACME_DIRECTORY: z.url({ protocol: /^https$/, error: 'must be an https:// URL' }).optional(),
+  HEARTH_ACME_CONTACT: z.email().optional(),
+  /** A PEM file with the CA of the ACME server itself, where that is none of the public ones. */
+  HEARTH_ACME_CA_FILE: z.string().min(1).optional(),
+  /** What CAA names as the one who may issue. */
+  HEARTH_ACME_ISSUER: z.string().min(1).default('letsencrypt.org'),
+  /** Certificates at most in any three hours. */
+  HEARTH_ACME_PER_3_HOURS: z.coerce.number('must be a number').int().min(1).default(200),
   /** How long streams through the relay may take to end when it stops. */
   HEARTH_RELAY_DRAIN_MS: z.coerce.number('must be a number').int().min(0).max(600_000).default(5_000),
   HEARTH_KEYS_DIR: z.string().min(1),

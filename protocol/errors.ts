@@ -38,6 +38,7 @@ export const ERROR_CODES = {
   // enrolment
   claim_invalid: 403,
   csr_invalid: 400,
+  certificate_invalid: 400,
   insecure_fleet_url: 400,
   // origin
   origin_unreachable: 502,

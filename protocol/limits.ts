@@ -41,6 +41,10 @@ export const LIMITS = {
   placementsPerRequest: 10_000,
   /** Placements told of one box, or of one page of assignments. */
   placementsListed: 10_000,
+  /** A certificate request in PEM, characters. */
+  csrChars: 4_000,
+  /** A certificate chain in PEM, characters. */
+  certificateChainChars: 32_000,
   /** Relays a box is told of. */
   relays: 16,
   /** Rows in one page of an API list. */

@@ -198,6 +198,9 @@ export const replySchema = z.object({
 });
 export type Reply = z.infer<typeof replySchema>;
 
+/** A request for a certificate for the box's own name, after `configure` told that name; sent again until it comes. */
+export const certificateRequestSchema = z.object({ ...base, csr: z.string().max(LIMITS.csrChars) });
+
 const UP = {
   hello: helloSchema,
   offline: offlineSchema,
@@ -209,6 +212,7 @@ const UP = {
   deliveries: deliveriesSchema,
   reply: replySchema,
   'sources-wanted': sourcesWantedSchema,
+  'certificate-request': certificateRequestSchema,
 } as const;
 
 // ---------------------------------------------------------------------------------------------- fleet to box
@@ -242,6 +246,8 @@ export const commandBodySchema = z.discriminatedUnion('type', [
     chunkIndex: count,
     nonce: z.string().regex(/^[0-9a-f]{32}$/),
   }),
+  /** A certificate for the box's own name, for the key of its last `certificate-request`: PEM, leaf first. */
+  z.object({ type: z.literal('certificate'), chain: z.string().max(LIMITS.certificateChainChars) }),
   /** Settings that belong to the fleet; sent after every hello. `issuedAt` tells a box without a clock the time. */
   z.object({
     type: z.literal('configure'),
@@ -252,6 +258,8 @@ export const commandBodySchema = z.discriminatedUnion('type', [
     routerUrl: z.url({ protocol: /^https?$/ }).max(300),
     /** Relays to be connected to; none or absent: this box is reached without. */
     relayUrls: z.array(relayUrlSchema).max(LIMITS.relays).optional(),
+    /** The box's own name, for which it is to ask for a certificate; null or absent: it has none. */
+    serverName: z.string().max(253).nullable().optional(),
   }),
 ]);
 export type CommandBody = z.infer<typeof commandBodySchema>;

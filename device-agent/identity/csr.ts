@@ -4,10 +4,11 @@ type X509 = typeof import('@peculiar/x509');
 
 /**
  * A new ECDSA P-256 key and a certificate request (PKCS#10) signed by it. The certificate library is loaded here
- * and nowhere else: a box needs it once in its life, and its memory always.
+ * and nowhere else: a box needs it a few times in its life, and its memory always.
+ * @param serverName a name the certificate is to be for, where it is a server's
  * @returns both as PEM
  */
-export async function makeKeyAndCsr(): Promise<{ privateKey: string; csr: string }> {
+export async function makeKeyAndCsr(serverName?: string): Promise<{ privateKey: string; csr: string }> {
   const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
   const pkcs8 = pair.privateKey.export({ type: 'pkcs8', format: 'der' });
@@ -19,7 +20,12 @@ export async function makeKeyAndCsr(): Promise<{ privateKey: string; csr: string
   const x509 = module.default ?? module;
   x509.cryptoProvider.set(webcrypto as Crypto);
   const request = await x509.Pkcs10CertificateRequestGenerator.create({
-    name: 'CN=hearth-box',
+    // A server's name stands in the extension alone: it may be longer than a common name can.
+    ...(serverName === undefined
+      ? { name: 'CN=hearth-box' }
+      : {
+          extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: serverName }])],
+        }),
     signingAlgorithm: algorithm,
     keys: {
       privateKey: await webcrypto.subtle.importKey('pkcs8', pkcs8, algorithm, false, ['sign']),

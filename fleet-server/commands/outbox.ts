@@ -23,6 +23,8 @@ const LIFE_MS: Record<StoredCommand['type'], number> = {
   hardware: 3_600_000,
   index: 3_600_000,
   'spot-check': 60_000,
+  // A box asks again for one it did not get.
+  certificate: 86_400_000,
 };
 /** A command that got no reply is sent again after this long. */
 export const RESEND_MS = 15_000;

@@ -10,6 +10,7 @@ import type { DecodedPacket } from 'dns-packet';
 import packet from 'dns-packet';
 import fc from 'fast-check';
 import { pino } from 'pino';
+import { needsTool } from '#test/support/tools.ts';
 import { readQuery } from './exchange.ts';
 import { networkOf, RateLimit } from './rate-limit.ts';
 import { DnsServer } from './server.ts';
@@ -65,43 +66,48 @@ function query(name: string, type: string, over: Partial<packet.Packet> = {}): B
   return packet.encode({ type: 'query', id: 7, questions: [{ name, type: type as 'A' }], ...over });
 }
 
-test('dig, a resolver that is not ours, gets addresses, apex, challenge, over UDP and TCP', async (t) => {
-  const hasDig = await run('dig', ['-v']).then(
-    () => true,
-    () => false,
-  );
-  if (!hasDig) return t.skip('dig is not installed');
-  const port = await start(t);
-  const dig = async (...question: string[]) =>
-    (await run('dig', ['@127.0.0.1', '-p', String(port), '+norecurse', '+tries=1', ...question])).stdout;
-  for (const transport of ['+notcp', '+tcp']) {
-    const short = async (...question: string[]) =>
-      (await dig(transport, '+short', ...question)).trim().split('\n').sort();
-    assert.deepEqual(await short('babc.boxes.example.net', 'A'), ['198.51.100.7']);
-    assert.deepEqual(await short('babc.boxes.example.net', 'AAAA'), ['2001:db8::7']);
-    assert.deepEqual(await short('_acme-challenge.babc.boxes.example.net', 'TXT'), ['"first"', '"second"']);
-    assert.deepEqual(await short('boxes.example.net', 'NS'), ['ns1.boxes.example.net.', 'ns2.example.org.']);
-    assert.deepEqual(await short('boxes.example.net', 'CAA'), [
-      '0 issue "letsencrypt.org"',
-      '0 issuewild ";"',
-    ]);
-    assert.deepEqual(await short('boxes.example.net', 'SOA'), [
-      'ns1.boxes.example.net. hostmaster.example.net. 77 3600 600 604800 30',
-    ]);
-    assert.equal((await short('bmany.boxes.example.net', 'A')).length, 100);
-  }
-  assert.match(await dig('nobody.boxes.example.net', 'A'), /status: NXDOMAIN[\s\S]*flags: qr aa;[\s\S]*SOA/);
-  assert.match(await dig('babc.boxes.example.net', 'MX'), /status: NOERROR[\s\S]*ANSWER: 0[\s\S]*SOA/);
-  // Types that came after this was written: browsers ask for HTTPS records.
-  assert.match(await dig('babc.boxes.example.net', 'TYPE65'), /status: NOERROR[\s\S]*ANSWER: 0/);
-  assert.match(await dig('babc.boxes.example.net', 'TYPE65280'), /status: NOERROR[\s\S]*ANSWER: 0/);
-  assert.match(await dig('_acme-challenge.bmany.boxes.example.net', 'TXT'), /status: NXDOMAIN/);
-  assert.match(await dig('example.net', 'A'), /status: REFUSED/);
-  assert.match(await dig('xboxes.example.net', 'A'), /status: REFUSED/);
-  assert.match(await dig('boxes.example.net', 'ANY'), /status: REFUSED/);
-  // Over UDP too much is said to be too much; dig then comes by TCP by itself.
-  assert.match(await dig('+ignore', 'bmany.boxes.example.net', 'A'), /flags: qr aa tc;/);
-});
+test(
+  'dig, a resolver that is not ours, gets addresses, apex, challenge, over UDP and TCP',
+  needsTool('dig'),
+  async (t) => {
+    const port = await start(t);
+    const dig = async (...question: string[]) =>
+      (await run('dig', ['@127.0.0.1', '-p', String(port), '+norecurse', '+tries=1', ...question])).stdout;
+    for (const transport of ['+notcp', '+tcp']) {
+      const short = async (...question: string[]) =>
+        (await dig(transport, '+short', ...question)).trim().split('\n').sort();
+      assert.deepEqual(await short('babc.boxes.example.net', 'A'), ['198.51.100.7']);
+      assert.deepEqual(await short('babc.boxes.example.net', 'AAAA'), ['2001:db8::7']);
+      assert.deepEqual(await short('_acme-challenge.babc.boxes.example.net', 'TXT'), ['"first"', '"second"']);
+      assert.deepEqual(await short('boxes.example.net', 'NS'), [
+        'ns1.boxes.example.net.',
+        'ns2.example.org.',
+      ]);
+      assert.deepEqual(await short('boxes.example.net', 'CAA'), [
+        '0 issue "letsencrypt.org"',
+        '0 issuewild ";"',
+      ]);
+      assert.deepEqual(await short('boxes.example.net', 'SOA'), [
+        'ns1.boxes.example.net. hostmaster.example.net. 77 3600 600 604800 30',
+      ]);
+      assert.equal((await short('bmany.boxes.example.net', 'A')).length, 100);
+    }
+    assert.match(
+      await dig('nobody.boxes.example.net', 'A'),
+      /status: NXDOMAIN[\s\S]*flags: qr aa;[\s\S]*SOA/,
+    );
+    assert.match(await dig('babc.boxes.example.net', 'MX'), /status: NOERROR[\s\S]*ANSWER: 0[\s\S]*SOA/);
+    // Types that came after this was written: browsers ask for HTTPS records.
+    assert.match(await dig('babc.boxes.example.net', 'TYPE65'), /status: NOERROR[\s\S]*ANSWER: 0/);
+    assert.match(await dig('babc.boxes.example.net', 'TYPE65280'), /status: NOERROR[\s\S]*ANSWER: 0/);
+    assert.match(await dig('_acme-challenge.bmany.boxes.example.net', 'TXT'), /status: NXDOMAIN/);
+    assert.match(await dig('example.net', 'A'), /status: REFUSED/);
+    assert.match(await dig('xboxes.example.net', 'A'), /status: REFUSED/);
+    assert.match(await dig('boxes.example.net', 'ANY'), /status: REFUSED/);
+    // Over UDP too much is said to be too much; dig then comes by TCP by itself.
+    assert.match(await dig('+ignore', 'bmany.boxes.example.net', 'A'), /flags: qr aa tc;/);
+  },
+);
 
 test('a name comes back in the letters it was asked in, and nothing is asked of us twice', async (t) => {
   const port = await start(t);

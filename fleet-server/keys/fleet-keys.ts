@@ -50,6 +50,15 @@ export async function openFleetKeys(dir: string): Promise<FleetKeys> {
   };
 }
 
+/** The key that is the fleet's account at the CA (RFC 8555), made when there is none. */
+export function openAcmeAccountKey(dir: string): Promise<string> {
+  return readOrMake(path.join(dir, 'acme-account.pem'), async () =>
+    generateKeyPairSync('ec', { namedCurve: 'P-256' })
+      .privateKey.export({ type: 'pkcs8', format: 'pem' })
+      .toString(),
+  );
+}
+
 /** Linking a whole file into place is atomic and never replaces: of several makers, one wins and all read it. */
 async function readOrMake(file: string, make: () => Promise<string>): Promise<string> {
   const found = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {

@@ -27,6 +27,8 @@ export interface RelayOptions {
   /** What boxes and clients are told, where it is not host and port. */
   tunnelUrl?: string | undefined;
   publicUrl?: string | undefined;
+  /** What boxes' names resolve to; default: the host. */
+  addresses?: string[] | undefined;
   /** Names boxes reach it by, for its certificate. */
   names: string[];
   /** How long running streams may take to end when it stops, ms. */
@@ -112,7 +114,12 @@ export class Relay {
     const named = host.includes(':') ? `[${host}]` : host;
     this.urls.tunnelUrl = options.tunnelUrl ?? `tls://${named}:${tunnelPort}`;
     this.urls.publicUrl = options.publicUrl ?? `http://${named}:${port}`;
-    const row = { id: this.#id, tunnelUrl: this.urls.tunnelUrl, publicUrl: this.urls.publicUrl };
+    const row = {
+      id: this.#id,
+      tunnelUrl: this.urls.tunnelUrl,
+      publicUrl: this.urls.publicUrl,
+      addresses: options.addresses ?? [host],
+    };
     this.#register = await RelayRegister.start({ db, row, boxIds: () => this.tunnels.boxIds(), log });
     this.#recheckTimer = setInterval(() => void this.recheck(''), RECHECK_MS);
   }

@@ -32,6 +32,7 @@ export async function startRelay(
       tlsPort: options.HEARTH_BOX_DOMAIN ? options.HEARTH_RELAY_TLS_PORT : null,
       tunnelUrl,
       publicUrl: options.HEARTH_RELAY_URL,
+      addresses: options.HEARTH_RELAY_ADDRESSES,
       names: [...new Set([named, host, 'localhost', '127.0.0.1'])],
       drainMs: options.HEARTH_RELAY_DRAIN_MS,
     },

@@ -9,6 +9,8 @@ import { messageOf } from '#protocol/errors.ts';
 import type { Jobs } from './jobs.ts';
 
 export interface WorkerOptions {
+  /** Brings one waiting certificate request to its end; false when none is due. Null: no certificates. */
+  issue: (() => Promise<boolean>) | null;
   spotChecksPerHour: number;
   dialEveryMs: number;
   heartbeatMs: number;
@@ -43,6 +45,12 @@ export class Worker {
     );
     this.#every(5000, 'find silent boxes', async () => void (await endSilent(this.#db, options.heartbeatMs)));
     this.#every(2000, 'close late spot checks', async () => void (await closeLate(this.#db)));
+    const { issue } = options;
+    if (issue) {
+      this.#every(1000, 'issue certificates', async () => {
+        while (!this.#stopping.signal.aborted && (await issue()));
+      });
+    }
     if (options.spotChecksPerHour > 0) {
       const everyMs = 3_600_000 / options.spotChecksPerHour;
       this.#every(Math.min(60_000, everyMs), 'ask for spot checks', async () => {

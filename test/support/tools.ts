@@ -32,6 +32,9 @@ const TOOLS = {
     otherwise: 'install miniupnpd built for nftables (Linux only)',
   },
   upnpc: { names: ['upnpc'], debian: 'miniupnpc', otherwise: 'install miniupnpc' },
+  /** Let's Encrypt's own test server, and a resolver that is not ours. */
+  pebble: { names: ['pebble'], debian: 'pebble', otherwise: 'install pebble (letsencrypt/pebble)' },
+  dig: { names: ['dig'], debian: 'bind9-dnsutils', otherwise: 'install dig (BIND utilities)' },
   mosquitto: { names: ['mosquitto'], debian: 'mosquitto', otherwise: 'install mosquitto' },
   /** Not a program, but screenshots in Chinese are boxes without it. */
   'fonts-cjk': {

@@ -4,6 +4,8 @@ CREATE TABLE relays (
   -- Where boxes dial (tls://host:port), and the URL clients are sent to for a box of this relay.
   tunnel_url text NOT NULL,
   public_url text NOT NULL,
+  -- What the boxes' names resolve to while they are reached through it.
+  addresses text[] NOT NULL,
   started_at timestamptz NOT NULL DEFAULT now(),
   seen_at timestamptz NOT NULL DEFAULT now(),
   -- It is about to stop: no box is to come, no client to be sent.

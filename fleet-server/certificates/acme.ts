@@ -1,0 +1,88 @@
+import { readFile } from 'node:fs/promises';
+import https from 'node:https';
+import acme from 'acme-client';
+import { HearthError, messageOf } from '#protocol/errors.ts';
+
+export interface AcmeOptions {
+  /** The CA's directory (RFC 8555 section 7.1.1). */
+  directoryUrl: string;
+  /** PEM; the account is this key. */
+  accountKey: string;
+  contact: string | null;
+  /** A file with the CA that signed the ACME server's own certificate, where that is none of the public ones. */
+  caFile: string | null;
+}
+
+/** Where the CA looks for its answer: DNS-01, `_acme-challenge` below the name. */
+export interface ChallengeBoard {
+  publish(value: string): Promise<void>;
+  retract(value: string): Promise<void>;
+}
+
+/** Gets certificates from a CA by ACME, proving the name by DNS-01. */
+export class AcmeIssuer {
+  readonly #client: acme.Client;
+  readonly #contact: string[];
+  #account: Promise<unknown> | null = null;
+
+  static async open(options: AcmeOptions): Promise<AcmeIssuer> {
+    if (options.caFile) {
+      const ca = await readFile(options.caFile);
+      acme.axios.defaults.httpsAgent = new https.Agent({ ca, keepAlive: true });
+    }
+    acme.axios.defaults.timeout = 30_000;
+    return new AcmeIssuer(options);
+  }
+
+  private constructor(options: AcmeOptions) {
+    this.#contact = options.contact ? [`mailto:${options.contact}`] : [];
+    this.#client = new acme.Client({
+      directoryUrl: options.directoryUrl,
+      accountKey: options.accountKey,
+      backoffAttempts: 12,
+      backoffMin: 1_000,
+      backoffMax: 10_000,
+    });
+  }
+
+  /**
+   * Orders a certificate for one name.
+   * @param csr PKCS#10 in PEM for exactly this name
+   * @returns the chain in PEM, leaf first
+   * @throws HearthError `unavailable` when it may work later, with the CA's reason
+   */
+  async issue(name: string, csr: string, board: ChallengeBoard): Promise<string> {
+    const published: string[] = [];
+    try {
+      await this.#ensureAccount();
+      const order = await this.#client.createOrder({ identifiers: [{ type: 'dns', value: name }] });
+      for (const authorization of await this.#client.getAuthorizations(order)) {
+        if (authorization.status === 'valid') continue;
+        const challenge = authorization.challenges.find(({ type }) => type === 'dns-01');
+        if (!challenge) throw new Error('the CA does not offer DNS-01');
+        const value = await this.#client.getChallengeKeyAuthorization(challenge);
+        published.push(value);
+        await board.publish(value);
+        await this.#client.completeChallenge(challenge);
+        await this.#client.waitForValidStatus(challenge);
+      }
+      await this.#client.finalizeOrder(order, csr);
+      return await this.#client.getCertificate(order);
+    } catch (cause) {
+      throw new HearthError('unavailable', `the CA gave no certificate: ${messageOf(cause)}`, { cause });
+    } finally {
+      for (const value of published) await board.retract(value).catch(() => undefined);
+    }
+  }
+
+  /** The account is made at the first order, or found by its key. */
+  async #ensureAccount(): Promise<void> {
+    this.#account ??= this.#client.createAccount({ termsOfServiceAgreed: true, contact: this.#contact });
+    try {
+      await this.#account;
+    } catch (error) {
+      this.#account = null;
+      throw error;
+    }
+  }
+}
