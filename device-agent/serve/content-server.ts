@@ -20,12 +20,15 @@ import { Deliveries } from './delivery.ts';
 import { ENCODING_LIMITS, Encodings } from './encodings/encodings.ts';
 import { CODINGS, keyOf, readKey } from './encodings/variant.ts';
 import { Lane } from './fast-lane/lane.ts';
+import { Http2Connections } from './http2/http2-server.ts';
 import type { ServingMeter } from './meter.ts';
 import type { Outlet } from './outlet.ts';
 import { Http1Outlet } from './outlet.ts';
 import type { RequestHead } from './reply.ts';
 import { faultOf } from './request-faults.ts';
 import { Sources } from './sources.ts';
+import type { Certificate, Certificates } from './tls/certificates.ts';
+import { SecurePort } from './tls/secure-port.ts';
 import type { OpenEntitlement, TokenGate } from './token-gate.ts';
 import { Turns } from './turns.ts';
 
@@ -97,6 +100,9 @@ export class ContentServer {
   /** Compressed copies of what is held. */
   readonly encodings: Encodings;
   readonly #server: Server;
+  #toNodeHttp: (socket: Socket) => void = () => undefined;
+  #secure: SecurePort | null = null;
+  #http2: Http2Connections | null = null;
   readonly #sources: Sources;
   readonly #decider: Decider;
   readonly #deliveries: Deliveries;
@@ -172,11 +178,21 @@ export class ContentServer {
     server.maxHeadersCount = 0;
     // A body is not read, so it is not asked for either.
     server.on('checkContinue', (request, response) => void this.#answer(request, response));
-    server.prependListener('connection', (socket) => {
+    // Connections are taken up here first, whether they come plain or through TLS.
+    const [toNodeHttp] = server.listeners('connection');
+    server.removeAllListeners('connection');
+    server.on('connection', (socket) => {
       const visitor = this.#connections.enter(socket);
-      if (visitor) this.#visitors.set(socket, visitor);
+      if (visitor) this.#http1(socket, visitor);
     });
+    this.#toNodeHttp = (socket) => toNodeHttp?.call(server, socket);
     return server;
+  }
+
+  /** A connection that speaks HTTP/1.1, from which nothing has been read. */
+  #http1(socket: Socket, visitor: Visitor): void {
+    this.#visitors.set(socket, visitor);
+    this.#toNodeHttp(socket);
   }
 
   get connections(): number {
@@ -192,12 +208,53 @@ export class ContentServer {
     return (this.#server.address() as AddressInfo).port;
   }
 
+  /**
+   * Listens for TLS as well, as soon as there is a certificate.
+   * @returns the port once it listens; null when that will be later
+   */
+  async listenSecurely(port: number, address: string, certificates: Certificates): Promise<number | null> {
+    const { clock, limits, log } = this.#parts;
+    const open = async (certificate: Certificate): Promise<number | null> => {
+      if (this.#draining) return null;
+      this.#http2 = await Http2Connections.open({
+        ...limits,
+        clock,
+        answer: (outlet, request) => this.#carryOut(outlet, request, null),
+      });
+      const secure = new SecurePort(
+        {
+          enter: (socket) => this.#connections.enter(socket),
+          onHttp1: (socket, visitor) => this.#http1(socket, visitor),
+          onHttp2: (socket, visitor) => this.#http2?.accept(socket, visitor),
+          handshakeMs: limits.headersMs,
+        },
+        certificate,
+      );
+      this.#secure = secure;
+      return secure.listen(port, address);
+    };
+    certificates.onChange((certificate) => {
+      if (this.#secure) this.#secure.use(certificate);
+      else {
+        open(certificate).catch((error: unknown) => {
+          this.#secure = null;
+          log.error({ reason: messageOf(error) }, 'the content port cannot listen for TLS');
+        });
+      }
+    });
+    return certificates.current ? open(certificates.current) : null;
+  }
+
   /** Sends new requests back to the router, lets running responses end within `boundMs`, and closes. */
   async drain(boundMs: number): Promise<void> {
     this.#draining = true;
     const deadline = this.#parts.clock.monotonic() + boundMs;
     await sleep(Math.min(LINGER_MS, boundMs));
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const closed = Promise.all([
+      new Promise<void>((resolve) => this.#server.close(() => resolve())),
+      this.#secure?.close(),
+    ]);
+    this.#http2?.drain();
     this.#lane.closeIdle();
     while (this.#parts.meter.responses > 0 && this.#parts.clock.monotonic() < deadline) await sleep(20);
     this.#connections.destroyAll();

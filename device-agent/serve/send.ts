@@ -1,5 +1,6 @@
 import { read } from 'node:fs';
 import type { ServerResponse } from 'node:http';
+import type { ServerHttp2Stream } from 'node:http2';
 import { placeOf } from '#agent/store/object-file.ts';
 import type { Buffers } from './buffers.ts';
 import type { OpenFile } from './open-files.ts';
@@ -30,9 +31,14 @@ export function writeAndWait(response: ServerResponse, bytes: Buffer): Promise<b
 export function endAndWait(response: ServerResponse, bytes: Buffer): Promise<boolean> {
   return new Promise((resolve) => {
     if (response.destroyed || response.socket?.destroyed) return resolve(false);
-    response.once('close', () => resolve(response.writableFinished));
+    response.once('close', () => resolve(response.writableFinished || isSentStream(response)));
     response.end(bytes);
   });
+}
+
+/** A stream of HTTP/2 closes without ever saying that it has finished: it has unless either side broke it off. */
+function isSentStream(response: Partial<Pick<ServerHttp2Stream, 'aborted' | 'rstCode'>>): boolean {
+  return response.rstCode === 0 && response.aborted === false;
 }
 
 /** The bare call: a FileHandle's read costs several promises more, and this runs for every piece sent. */

@@ -66,7 +66,7 @@ export class Encodings implements Variants {
       // The catalog is read anew when a disk comes back, and what is still whole is told as withdrawn as well.
       else if (event.type === 'withdrawn' && !this.#isHeld(event.sha256)) this.#dropAllOf(event.sha256);
     });
-    if (parts.store.catalog.objects.size > 0) this.#alone(() => this.#load());
+    if (parts.store.catalog.objectCount > 0) this.#alone(() => this.#load());
   }
 
   /** Bytes on the disk; they count as used like those of objects. */
