@@ -118,6 +118,7 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
           tariff,
           brokerLog,
           new Sources(db, keys, options.HEARTH_HEARTBEAT_MS),
+          options.HEARTH_BOX_DOMAIN ?? null,
         ),
         log: brokerLog,
         refused: metrics.refusedMessages,
@@ -134,6 +135,7 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
           ],
           heartbeatIntervalMs: options.HEARTH_HEARTBEAT_MS,
           routerUrl: () => urls.router,
+          boxDomain: options.HEARTH_BOX_DOMAIN ?? null,
         },
       });
       const started = broker;

@@ -7,7 +7,7 @@ import { admitBox, noLongerAdmitted } from '#fleet/boxes/admission.ts';
 import { bodyOf, due, makeDue, markSent, RESEND_MS } from '#fleet/commands/outbox.ts';
 import { type Database, isValueRefused } from '#fleet/database/database.ts';
 import type { FleetKeys } from '#fleet/keys/fleet-keys.ts';
-import { liveRelays, needRelay } from '#fleet/relay/standing.ts';
+import { type Reach, reachOf } from '#fleet/relay/standing.ts';
 import { deliveryKeyFor } from '#protocol/delivery-token.ts';
 import { HearthError, messageOf } from '#protocol/errors.ts';
 import { newId } from '#protocol/ids.ts';
@@ -26,11 +26,13 @@ export interface BrokerOptions {
   names: string[];
   heartbeatIntervalMs: number;
   routerUrl: () => string;
+  /** Boxes are `<label>.<this>`; null: they have no names. */
+  boxDomain: string | null;
 }
 
 /** Messages of one box that may wait for the database; a box that sends faster is cut off and comes back. */
 const BACKLOG = 256;
-const RELAYS_EVERY_MS = 5_000;
+const REACH_EVERY_MS = 5_000;
 /** A payload of the largest size with its topic and header; what is larger is not even read. */
 const MAX_PACKET_BYTES = 2 * LIMITS.mqttPayloadBytes;
 /** How long a `configure` command is good for: longer than any clock is wrong while the link stands. */
@@ -44,8 +46,8 @@ interface Connection {
   dispatching: boolean;
   again: boolean;
   said: boolean;
-  /** The relays it was last told of. */
-  relays: string;
+  /** How it was last told that it is reached. */
+  reach: string;
 }
 
 /**
@@ -102,7 +104,7 @@ export class Broker implements Link {
     this.#timers.push(setInterval(() => this.dispatchAll(), RESEND_MS / 3));
     this.#timers.push(setInterval(() => void this.#renewCertificate(), 3_600_000));
     // A relay that was killed tells nobody.
-    this.#timers.push(setInterval(() => this.#tellRelaysOrLog(''), RELAYS_EVERY_MS));
+    this.#timers.push(setInterval(() => this.#tellReachOrLog(''), REACH_EVERY_MS));
   }
 
   /** Starts listening. @throws when the port is taken */
@@ -177,7 +179,7 @@ export class Broker implements Link {
         dispatching: false,
         again: false,
         said: false,
-        relays: '',
+        reach: '',
       });
     });
     aedes.on('clientDisconnect', (client) => {
@@ -211,15 +213,18 @@ export class Broker implements Link {
     }
   }
 
-  #tellRelaysOrLog(boxId: string): void {
-    this.tellRelays(boxId).catch((error: unknown) => {
-      this.#log.warn({ err: messageOf(error) }, 'cannot tell boxes of their relays now; it is tried again');
+  #tellReachOrLog(boxId: string): void {
+    this.tellReach(boxId).catch((error: unknown) => {
+      this.#log.warn(
+        { err: messageOf(error) },
+        'cannot tell boxes how they are reached now; it is tried again',
+      );
     });
   }
 
   /** Cuts a box off if it has been revoked; empty: any box, since word of it may have been missed. */
   async recheck(boxId: string): Promise<void> {
-    this.#tellRelaysOrLog(boxId);
+    this.#tellReachOrLog(boxId);
     const ids = boxId === '' ? [...this.#connections.keys()] : [boxId];
     if (!ids.some((id) => this.#connections.has(id))) return;
     for (const id of await noLongerAdmitted(this.#db, ids)) this.#connections.get(id)?.client.close();
@@ -296,39 +301,35 @@ export class Broker implements Link {
   async welcome(boxId: string): Promise<void> {
     const connection = this.#connections.get(boxId);
     if (connection) connection.said = true;
-    await this.#configure(boxId, await this.#relaysFor([boxId]));
+    await this.#configure(boxId, (await this.#reachOf([boxId])).get(boxId));
     await makeDue(this.#db, boxId);
     this.dispatch(boxId);
   }
 
-  /** Tells boxes of the relays they are to use now, where that has changed. @param boxId empty: any of them */
-  async tellRelays(boxId: string): Promise<void> {
+  /** Tells boxes how they are to be reached now, where that has changed. @param boxId empty: any of them */
+  async tellReach(boxId: string): Promise<void> {
     const ids = [...this.#connections].filter(([id, { said }]) => said && (boxId === '' || id === boxId));
     if (ids.length === 0) return;
-    const relays = await this.#relaysFor(ids.map(([id]) => id));
+    const reaches = await this.#reachOf(ids.map(([id]) => id));
     for (const [id, connection] of ids) {
-      if (connection.relays !== (relays.get(id) ?? []).join()) await this.#configure(id, relays);
+      const reach = reaches.get(id);
+      if (reach && connection.reach !== JSON.stringify(reach)) await this.#configure(id, reach);
     }
   }
 
-  /** The relays of the boxes that need one. */
-  async #relaysFor(boxIds: string[]): Promise<Map<string, string[]>> {
-    const needy = await needRelay(this.#db, boxIds);
-    if (needy.size === 0) return new Map();
-    const urls = await liveRelays(this.#db);
-    return new Map([...needy].map((boxId) => [boxId, urls]));
+  #reachOf(boxIds: string[]): Promise<Map<string, Reach>> {
+    return reachOf(this.#db, boxIds, this.#options.boxDomain);
   }
 
-  async #configure(boxId: string, relays: Map<string, string[]>): Promise<void> {
-    const relayUrls = relays.get(boxId) ?? [];
+  async #configure(boxId: string, reach: Reach | undefined): Promise<void> {
     const connection = this.#connections.get(boxId);
-    if (connection) connection.relays = relayUrls.join();
+    if (connection) connection.reach = JSON.stringify(reach);
     await this.#command(boxId, newId('cmd'), CONFIGURE_LIFE_MS, {
       type: 'configure',
       heartbeatIntervalMs: this.#options.heartbeatIntervalMs,
       deliveryKey: deliveryKeyFor(this.#keys.deliverySecret, boxId).toString('base64url'),
       routerUrl: this.#options.routerUrl(),
-      relayUrls,
+      ...reach,
     });
   }
 

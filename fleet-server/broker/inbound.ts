@@ -1,6 +1,7 @@
 import { and, eq } from 'drizzle-orm';
 import type { Logger } from 'pino';
 import { placementSubject } from '#fleet/assignments/assignments.ts';
+import { requestCertificate } from '#fleet/certificates/requests.ts';
 import { complete, enqueue, type StoredCommand } from '#fleet/commands/outbox.ts';
 import type { Database } from '#fleet/database/database.ts';
 import { boxes, placements } from '#fleet/database/schema.ts';
@@ -8,6 +9,7 @@ import { settle, type Tariff } from '#fleet/deliveries/settle.ts';
 import { earningsOf } from '#fleet/ledger/earnings.ts';
 import type { Sources } from '#fleet/sources/sources.ts';
 import { judge } from '#fleet/spot-checks/spot-checks.ts';
+import { HearthError } from '#protocol/errors.ts';
 import {
   type DownMessage,
   PROTOCOL_VERSION,
@@ -49,6 +51,7 @@ export class Inbound {
   readonly #tariff: Tariff;
   readonly #log: Logger;
   readonly #sources: Sources;
+  readonly #boxDomain: string | null;
   readonly #indexes = new IndexAssembly();
 
   constructor(
@@ -58,7 +61,10 @@ export class Inbound {
     tariff: Tariff,
     log: Logger,
     sources: Sources,
+    /** Boxes' names are below it; null: they have none, and no certificates. */
+    boxDomain: string | null,
   ) {
+    this.#boxDomain = boxDomain;
     this.#db = db;
     this.#sources = sources;
     this.#presence = presence;
@@ -107,6 +113,12 @@ export class Inbound {
           if (sources) await link.send(boxId, 'sources', sources);
         }
         return;
+      case 'certificate-request': {
+        const { csr } = parseUp(kind, payload);
+        if (this.#boxDomain === null)
+          throw new HearthError('csr_invalid', 'boxes of this fleet have no names');
+        return requestCertificate(this.#db, boxId, csr, this.#boxDomain);
+      }
       case 'deliveries':
         return this.#deliveries(boxId, parseUp(kind, payload), link);
     }

@@ -29,10 +29,30 @@ export async function liveRelays(db: Queryable): Promise<string[]> {
   return rows.map((row) => row.tunnel_url);
 }
 
-/** Which of these boxes the fleet has not reached where they say they serve: they need a relay. */
-export async function needRelay(db: Queryable, boxIds: readonly string[]): Promise<Set<string>> {
-  const { rows } = await db.execute<{ id: string }>(
-    sql`SELECT id FROM boxes WHERE id = ANY(${sql.param([...boxIds])}::text[]) AND dial_ok = false`,
+/** How a box is to be reached: by relays if the fleet could not dial it, and under which name. */
+export interface Reach {
+  relayUrls: string[];
+  /** `<label>.<domain>`; null where the fleet has no domain for boxes. */
+  serverName: string | null;
+}
+
+/** What each of these boxes is to be told of how it is reached. */
+export async function reachOf(
+  db: Queryable,
+  boxIds: readonly string[],
+  domain: string | null,
+): Promise<Map<string, Reach>> {
+  const { rows } = await db.execute<{ id: string; name_label: string; dial_ok: boolean | null }>(
+    sql`SELECT id, name_label, dial_ok FROM boxes WHERE id = ANY(${sql.param([...boxIds])}::text[])`,
   );
-  return new Set(rows.map(({ id }) => id));
+  const urls = rows.some((row) => row.dial_ok === false) ? await liveRelays(db) : [];
+  return new Map(
+    rows.map((row) => [
+      row.id,
+      {
+        relayUrls: row.dial_ok === false ? urls : [],
+        serverName: domain === null ? null : `${row.name_label}.${domain}`,
+      },
+    ]),
+  );
 }
