@@ -26,6 +26,8 @@ const MOST_FIELDS = 100;
 const MOST_HEADER_BYTES = 16 * 1024;
 /** Streams a client may break off: seeking in a video breaks off a few a second (CVE-2023-44487 thousands). */
 const RESETS = { burst: 200, perSecond: 20 };
+/** Time for the last word to a client that is cut off, ms. */
+const GOODBYE_MS = 100;
 /** SETTINGS and PING frames, each of which must be answered (CVE-2019-9512, CVE-2019-9515). */
 const CHATTER = { burst: 100, perSecond: 10 };
 
@@ -63,7 +65,7 @@ export class Http2Connections {
 
   /** Speaks HTTP/2 on a connection, from which nothing has been read. */
   accept(socket: TLSSocket, visitor: Visitor): void {
-    const begun = (session: ServerHttp2Session) => this.#watch(session, visitor);
+    const begun = (session: ServerHttp2Session) => this.#watch(session, socket, visitor);
     this.#server.once('session', begun);
     this.#server.emit('connection', socket);
     this.#server.off('session', begun);
@@ -74,14 +76,17 @@ export class Http2Connections {
     for (const session of this.#sessions) if (!session.closed) session.close();
   }
 
-  #watch(session: ServerHttp2Session, visitor: Visitor): void {
+  #watch(session: ServerHttp2Session, socket: TLSSocket, visitor: Visitor): void {
     const { clock, idleMs, stalledMs } = this.#parts;
     const now = clock.monotonic();
     const resets = new Patience(RESETS.burst, RESETS.perSecond, now);
     const chatter = new Patience(CHATTER.burst, CHATTER.perSecond, now);
     const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR } = this.#constants;
     const calm = () => {
-      if (!session.destroyed) session.destroy(NGHTTP2_ENHANCE_YOUR_CALM as unknown as Error);
+      if (session.destroyed) return;
+      session.destroy(NGHTTP2_ENHANCE_YOUR_CALM as unknown as Error);
+      // A client that floods need not be waited for to close its side.
+      setTimeout(() => socket.destroy(), GOODBYE_MS).unref();
     };
     const noise = () => {
       if (!chatter.spend(clock.monotonic())) calm();
