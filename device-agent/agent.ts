@@ -34,6 +34,7 @@ import { urlOf } from './options.ts';
 import { Executor } from './plan/executor.ts';
 import { CONTENT_LIMITS, ContentServer } from './serve/content-server.ts';
 import { ServingMeter } from './serve/meter.ts';
+import { CertificateFiles, Certificates } from './serve/tls/certificates.ts';
 import { TokenGate } from './serve/token-gate.ts';
 import { Validity } from './serve/validity.ts';
 import { Household } from './settings/household.ts';
@@ -51,6 +52,8 @@ import { UplinkTest } from './uplink/uplink-test.ts';
 const DOWNLOADS_AT_ONCE = 2;
 const MOST_BATCHES = 1_000;
 const KEEPALIVE_S = 30;
+/** How often the certificate's files are looked at, ms. */
+const CERTIFICATE_MS = 10_000;
 /** What lies on the disk may take this long to be read before the box goes on without it, ms. */
 const DISK_START_MS = 15_000;
 /** How long the last batches may take to be settled at the end, ms. */
@@ -71,6 +74,9 @@ export class Agent {
   readonly #meter = new ServingMeter(this.#clock);
   readonly #tokens = new TokenGate();
   readonly #validity = new Validity(this.#clock);
+  /** Of the content port; whoever obtains one hands it in. */
+  readonly certificates = new Certificates();
+  #certificateFiles: CertificateFiles | null = null;
   readonly #disks: Disks;
   readonly #disk: Disk;
   readonly #store: Store;
@@ -245,7 +251,8 @@ export class Agent {
   urls = { lanUrl: '', contentUrl: '' };
 
   async #start(): Promise<void> {
-    const { bind, contentPort, lanPort, contentUrl, stateDir, deliveriesOn } = this.#options;
+    const { bind, contentPort, lanPort, contentUrl, stateDir, deliveriesOn, tlsFiles, tlsPort } =
+      this.#options;
     await this.#password.open();
     this.#activity.add('started');
     const settings = await this.#state.readSettings();
@@ -256,6 +263,11 @@ export class Agent {
       await this.#account.useFolder(folder);
     }
     const listening = await this.#content.listen(contentPort, bind);
+    if (tlsFiles) {
+      this.#certificateFiles = new CertificateFiles(tlsFiles, this.certificates, CERTIFICATE_MS, this.#log);
+      await this.#certificateFiles.settled();
+    }
+    await this.#content.listenSecurely(tlsPort, bind, this.certificates);
     this.#lanUrl = urlOf(bind, listening);
     this.#contentUrl = contentUrl ?? this.#lanUrl;
     const lanUrl = urlOf(bind, await this.#lan.listen(lanPort, bind));
@@ -273,6 +285,7 @@ export class Agent {
   async close(): Promise<void> {
     await this.#pairing.close();
     await this.#session?.retire();
+    await this.#certificateFiles?.close();
     await this.#content.drain(this.#options.drainMs);
     await this.#executor.close();
     await this.#downloads.stopAll();
@@ -390,7 +403,12 @@ export class Agent {
         bytesPerSecond: this.#meter.rateSinceLast(),
         bytesTotal: this.#meter.bytesTotal,
       },
-      store: { state: this.#disk.state, ...this.#disk.usage, usedBytes: bytes, objects },
+      store: {
+        state: this.#disk.state,
+        ...this.#disk.usage,
+        usedBytes: bytes + this.#content.encodings.usedBytes,
+        objects,
+      },
       rssBytes: process.memoryUsage.rss(),
       load: os.loadavg()[0] ?? 0,
     };

@@ -30,6 +30,16 @@ test('options: one line for each fault, naming the variable', () => {
   }
 });
 
+test('options: a certificate and its key come together', () => {
+  const base = { HEARTH_STATE_DIR: '/s' };
+  const half = readOptions({ ...base, HEARTH_TLS_CERT: '/c.pem' });
+  assert.deepEqual(half, { faults: ['HEARTH_TLS_KEY must be set, since HEARTH_TLS_CERT is'] });
+  const whole = readOptions({ ...base, HEARTH_TLS_CERT: '/c.pem', HEARTH_TLS_KEY: '/k.pem' });
+  assert.ok('options' in whole);
+  assert.deepEqual(whole.options.tlsFiles, { cert: '/c.pem', key: '/k.pem' });
+  assert.equal(whole.options.tlsPort, 7443);
+});
+
 test('the content URL names an address others can use', () => {
   assert.equal(urlOf('127.0.0.1', 7090), 'http://127.0.0.1:7090');
   assert.equal(urlOf('::1', 1), 'http://[::1]:1');

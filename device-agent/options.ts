@@ -54,6 +54,11 @@ const environmentSchema = z.object({
     .default('0.0.0.0'),
   HEARTH_LAN_PORT: port(7070),
   HEARTH_CONTENT_PORT: port(7090),
+  /** PEM files of the content port's certificate chain and key. With both, content is served over TLS as well. */
+  HEARTH_TLS_CERT: folder.optional(),
+  HEARTH_TLS_KEY: folder.optional(),
+  /** Where, once there is a certificate: HTTP/1.1 and HTTP/2. */
+  HEARTH_TLS_PORT: port(7443),
   /** What clients are sent to; default: bind address (or the first one found) and content port. */
   HEARTH_CONTENT_URL: httpUrl.optional(),
   /** The fleet to pair with unless the household names another. */
@@ -100,6 +105,9 @@ export interface Options {
   bind: string;
   lanPort: number;
   contentPort: number;
+  /** Null: no files; a certificate may come otherwise. */
+  tlsFiles: { cert: string; key: string } | null;
+  tlsPort: number;
   contentUrl: string | null;
   fleetUrl: string | null;
   claimCode: string | null;
@@ -137,6 +145,11 @@ export function readOptions(environment: NodeJS.ProcessEnv): { options: Options 
     };
   }
   const env = checked.data;
+  const { HEARTH_TLS_CERT: cert, HEARTH_TLS_KEY: key } = env;
+  if ((cert === undefined) !== (key === undefined)) {
+    const [missing, other] = cert === undefined ? ['CERT', 'KEY'] : ['KEY', 'CERT'];
+    return { faults: [`HEARTH_TLS_${missing} must be set, since HEARTH_TLS_${other} is`] };
+  }
   return {
     options: {
       stateDir: env.HEARTH_STATE_DIR,
@@ -145,6 +158,8 @@ export function readOptions(environment: NodeJS.ProcessEnv): { options: Options 
       bind: env.HEARTH_BIND,
       lanPort: env.HEARTH_LAN_PORT,
       contentPort: env.HEARTH_CONTENT_PORT,
+      tlsFiles: cert !== undefined && key !== undefined ? { cert, key } : null,
+      tlsPort: env.HEARTH_TLS_PORT,
       contentUrl: env.HEARTH_CONTENT_URL ?? null,
       fleetUrl: env.HEARTH_FLEET_URL ?? null,
       claimCode: env.HEARTH_CLAIM_CODE ?? null,
