@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
@@ -10,6 +10,12 @@ const KINDS = {
   ext4: { make: ['mkfs.ext4', '-q', '-b', '4096', '-N', '2048'], label: '-L', mount: ['mount'] },
   exfat: { make: ['mkfs.exfat'], label: '-L', mount: ['mount.exfat-fuse'] },
   ntfs: { make: ['mkfs.ntfs', '-q', '-F'], label: '-L', mount: ['ntfs-3g'] },
+  /** Without a journal, which after an error would be read-only until it is mounted anew. */
+  ext4plain: {
+    make: ['mkfs.ext4', '-q', '-O', '^has_journal', '-b', '4096', '-N', '2048'],
+    label: '-L',
+    mount: ['mount'],
+  },
   vfat: { make: ['mkfs.vfat'], label: '-n', mount: ['mount', '-t', 'vfat'] },
 } as const;
 export type DiskKind = keyof typeof KINDS;
@@ -38,6 +44,7 @@ export class TestDisk {
   device = '';
   /** Where it is mounted; '' while it is not. */
   mount = '';
+  #at = '';
 
   constructor(t: TestContext, kind: DiskKind, options: { sizeBytes?: number; label?: string } = {}) {
     this.kind = kind;
@@ -59,14 +66,48 @@ export class TestDisk {
     const [program, ...more] = KINDS[this.kind].mount;
     execFileSync(program, [...more, this.device, mount], { stdio: 'ignore' });
     this.mount = mount;
+    this.#at = mount;
   }
 
   /** As when it is pulled: whatever is open on it. */
   pull(): void {
+    if (this.mount) this.thaw();
     if (this.mount) spawnSync('umount', ['-l', this.mount]);
     if (this.device) spawnSync('losetup', ['-d', this.device]);
     this.mount = '';
     this.device = '';
+  }
+
+  /**
+   * From now on nothing that asks this disk gets an answer, as with one that hangs on the bus: for file systems whose
+   * program can be stopped.
+   */
+  freeze(): void {
+    for (const pid of this.#programs()) process.kill(pid, 'SIGSTOP');
+  }
+  thaw(): void {
+    for (const pid of this.#programs()) process.kill(pid, 'SIGCONT');
+  }
+
+  /** Cuts the device short: what lies beyond is an I/O error of the kernel's, until it is made whole again. */
+  resize(bytes: number): void {
+    truncateSync(this.image, bytes);
+    execFileSync('losetup', ['-c', this.device]);
+  }
+
+  /** Processes that serve this mount. */
+  #programs(): number[] {
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+      .filter((pid) => {
+        try {
+          const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+          return words.includes(this.device) && words.includes(this.#at);
+        } catch {
+          return false;
+        }
+      })
+      .map(Number);
   }
 
   remount(mode: 'ro' | 'rw'): void {
