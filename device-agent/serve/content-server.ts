@@ -152,7 +152,7 @@ export class ContentServer {
       deliveries: this.#deliveries,
       files: this.#sources.files,
       pieces: this.#sources.pieces,
-      visitorOf: (socket) => this.#visitors.get(socket),
+      toNodeHttp: (socket) => this.#toNodeHttp(socket),
       onReadFailed: (source, error) => this.#carrier.readFailed(source, error),
     });
     this.#server = this.#makeServer(limits);
@@ -170,7 +170,6 @@ export class ContentServer {
       },
       (request, response) => void this.#answer(request, response),
     );
-    this.#lane.standBefore(server);
     // A client may close its side once it has asked, and still gets its answer. Node has this, and no type for it.
     Object.assign(server, { httpAllowHalfOpen: true });
     server.timeout = limits.stalledMs;
@@ -192,11 +191,16 @@ export class ContentServer {
   /** A connection that speaks HTTP/1.1, from which nothing has been read. */
   #http1(socket: Socket, visitor: Visitor): void {
     this.#visitors.set(socket, visitor);
-    this.#toNodeHttp(socket);
+    this.#lane.take(socket, visitor);
   }
 
   get connections(): number {
     return this.#connections.size;
+  }
+
+  /** Those of them that are in the fast lane. */
+  get fastConnections(): number {
+    return this.#lane.size;
   }
 
   /** @returns the port it listens on */

@@ -24,7 +24,6 @@ export class FastConnection {
   readonly #lane: Lane;
   readonly #socket: Socket;
   readonly #visitor: Visitor;
-  readonly #toNodeHttp: () => void;
   /** The response under way; `body` is null once its last byte is with the kernel. */
   #reply: Reply | null = null;
   #body: ObjectBody | null = null;
@@ -51,12 +50,10 @@ export class FastConnection {
   #isFresh = true;
   #idleSince: number;
 
-  /** @param toNodeHttp gives the connection away */
-  constructor(lane: Lane, socket: Socket, visitor: Visitor, toNodeHttp: () => void) {
+  constructor(lane: Lane, socket: Socket, visitor: Visitor) {
     this.#lane = lane;
     this.#socket = socket;
     this.#visitor = visitor;
-    this.#toNodeHttp = toNodeHttp;
     this.#idleSince = lane.ticks;
     socket.setTimeout(lane.parts.limits.stalledMs);
     socket.on('data', this.#onData);
@@ -102,9 +99,10 @@ export class FastConnection {
       this.#handOver(chunk);
       return;
     }
-    const { target, headers } = request;
+    const { target, headers, isLast } = request;
     parts.meter.responses++;
-    this.#carry(parts.decider.decide({ method: 'GET', target, headers, visitor: this.#visitor }));
+    const reply = parts.decider.decide({ method: 'GET', target, headers, visitor: this.#visitor });
+    this.#carry(isLast ? { ...reply, close: true } : reply);
   };
 
   #carry(reply: Reply): void {
@@ -373,7 +371,7 @@ export class FastConnection {
     socket.off('close', this.#onClose);
     this.#lane.forget(this);
     this.#closed = true;
-    this.#toNodeHttp();
+    this.#lane.parts.toNodeHttp(socket);
     socket.unshift(bytes);
     socket.resume();
   }
@@ -383,9 +381,9 @@ export class FastConnection {
     if (this.#body === null) this.#socket.end();
   };
 
-  /** Nothing has gone either way for too long; a wait for the household's line is not the client's fault. */
+  /** Nothing has gone either way for too long. A wait for the line or the disk is not the client's fault. */
   readonly #onStalled = (): void => {
-    if (this.#body === null ? this.#socket.writableEnded : this.#cancelWait === null) this.cut();
+    if (this.#writing > 0 || this.#socket.writableEnded) this.cut();
   };
 
   readonly #onClose = (): void => {

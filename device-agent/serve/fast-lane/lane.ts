@@ -1,4 +1,3 @@
-import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Shaper } from '#agent/uplink/shaper.ts';
 import type { Visitor } from '../connections.ts';
@@ -19,8 +18,8 @@ export interface LaneParts extends Pick<DeliveryParts, 'clock' | 'meter'> {
   deliveries: Deliveries;
   /** The household's line. */
   up: Pick<Shaper, 'ask' | 'spend' | 'giveBack'>;
-  /** Who asks by a connection; undefined: it has been refused. */
-  visitorOf: (socket: Socket) => Visitor | undefined;
+  /** Gives a connection away, which is node:http's from then on. */
+  toNodeHttp: (socket: Socket) => void;
   /** Reading an object, or a variant of one, failed. */
   onReadFailed: (source: Source, error: unknown) => void;
 }
@@ -59,19 +58,10 @@ export class Lane {
     this.#tickMs = Math.max(10, Math.min(1_000, parts.limits.idleMs / 4, parts.limits.headersMs / 4));
   }
 
-  /** Takes a server's new connections; its own listeners get those that are not for the fast lane. */
-  standBefore(server: Server): void {
-    const own = server.listeners('connection');
-    server.removeAllListeners('connection');
-    server.on('connection', (socket) => {
-      const visitor = this.parts.visitorOf(socket);
-      if (!visitor) return;
-      const toNodeHttp = () => {
-        for (const listener of own) listener.call(server, socket);
-      };
-      this.#connections.add(new FastConnection(this, socket, visitor, toNodeHttp));
-      this.#timer ??= setInterval(() => this.#tick(), this.#tickMs).unref();
-    });
+  /** Takes a new connection, plain or within TLS, from which nothing has been read. */
+  take(socket: Socket, visitor: Visitor): void {
+    this.#connections.add(new FastConnection(this, socket, visitor));
+    this.#timer ??= setInterval(() => this.#tick(), this.#tickMs).unref();
   }
 
   /** Connections it has at the moment. */

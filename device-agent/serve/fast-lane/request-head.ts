@@ -6,6 +6,8 @@
 export interface FastRequest {
   target: string;
   headers: FastHeaders;
+  /** The client wants the connection closed after it. */
+  isLast: boolean;
 }
 
 /** By lower-case name, each at most once. */
@@ -20,7 +22,7 @@ const LONGEST = 8 * 1024;
 
 /**
  * Headers that do not frame the message, do not speak of the connection, and are no condition. `connection` is
- * here for its one harmless value.
+ * here for its two harmless values.
  */
 const HARMLESS = new Set([
   'host',
@@ -90,7 +92,8 @@ export class RequestHeads {
     if (!text.startsWith(VERSION, targetEnd)) return null;
     const target = text.slice(START.length - 3, targetEnd);
     const headers = this.#headersOf(text.slice(lineEnd + LINE_END.length, -LINE_END.length));
-    return headers && isPrintable(target) ? { target, headers } : null;
+    if (!headers || !isPrintable(target)) return null;
+    return { target, headers, isLast: headers.connection?.toLowerCase() === 'close' };
   }
 
   #headersOf(block: string): FastHeaders | null {
@@ -126,6 +129,7 @@ function parseBlock(block: string): FastHeaders | null {
   if (headers.host === undefined || !HOST.test(headers.host)) return null;
   // Several ranges come in many parts: node:http's lane puts them together.
   if (headers.range?.includes(',')) return null;
-  if (headers.connection !== undefined && headers.connection.toLowerCase() !== 'keep-alive') return null;
+  const connection = headers.connection?.toLowerCase();
+  if (connection !== undefined && connection !== 'keep-alive' && connection !== 'close') return null;
   return headers;
 }
