@@ -11,15 +11,18 @@ import { isDebian } from './support/tools.ts';
 
 /**
  * `npm test [path...]`: type check, lint, the dashboards' build, then unit, integration and browser tests.
- * Paths (parts of file names) run only the test files that match.
+ * Paths (parts of file names) run only the test files that match. With `--vm` it runs the suites on emulated boards
+ * instead.
  */
 const ROOT = join(import.meta.dirname, '..');
-const FOLDERS = ['protocol', 'device-agent', 'fleet-server', 'webui', 'local', 'test'];
+const FOLDERS = ['protocol', 'device-agent', 'fleet-server', 'webui', 'local', 'firmware', 'test'];
 
 const TIERS = [
   { name: 'unit', concurrency: 2, timeoutMs: 120_000, postgres: false },
   { name: 'integration', concurrency: 2, timeoutMs: 300_000, postgres: true },
   { name: 'browser', concurrency: 1, timeoutMs: 300_000, postgres: true },
+  // Emulated boards: a core each for many minutes, and only when asked for (npm run test:qemu).
+  { name: 'vm', concurrency: 1, timeoutMs: 3_600_000, postgres: true },
 ] as const;
 type Tier = (typeof TIERS)[number];
 
@@ -60,11 +63,8 @@ function command(args: string[]): Promise<{ ok: boolean }> {
 }
 
 function tierOf(file: string): Tier['name'] {
-  return file.endsWith('.integration.test.ts')
-    ? 'integration'
-    : file.endsWith('.browser.test.ts')
-      ? 'browser'
-      : 'unit';
+  const named = TIERS.find(({ name }) => file.endsWith(`.${name}.test.ts`));
+  return named?.name ?? 'unit';
 }
 
 async function tests(tier: Tier, files: string[]): Promise<{ ok: boolean; note: string }> {
@@ -96,8 +96,11 @@ async function tests(tier: Tier, files: string[]): Promise<{ ok: boolean; note: 
 }
 
 async function main(): Promise<void> {
-  const filters = process.argv.slice(2);
-  const found = FOLDERS.flatMap((folder) => globSync(`${folder}/**/*.test.ts`, { cwd: ROOT })).sort();
+  const withBoards = process.argv.includes('--vm');
+  const filters = process.argv.slice(2).filter((word) => word !== '--vm');
+  const found = FOLDERS.flatMap((folder) => globSync(`${folder}/**/*.test.ts`, { cwd: ROOT }))
+    .filter((file) => withBoards === (tierOf(file) === 'vm'))
+    .sort();
   const files =
     filters.length === 0 ? found : found.filter((file) => filters.some((part) => file.includes(part)));
   const byTier = new Map(TIERS.map((tier) => [tier, files.filter((file) => tierOf(file) === tier.name)]));
@@ -109,7 +112,7 @@ async function main(): Promise<void> {
   if (process.env.HEARTH_NO_SETUP !== '1' && isDebian() && process.getuid?.() === 0) {
     await stage('setup', async () => ({ ok: setup(say) || process.env.CI !== 'true' }));
   }
-  if (filters.length === 0) {
+  if (filters.length === 0 && !withBoards) {
     await stage('types', () => command([join(ROOT, 'node_modules/typescript/bin/tsc')]));
     await stage('lint', () => command([join(ROOT, 'node_modules/@biomejs/biome/bin/biome'), 'ci']));
   }

@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { cpioArchive } from './cpio.ts';
-import { dependenciesOf } from './kernel-modules.ts';
 
 const hasCpio = spawnSync('cpio', ['--version']).status === 0;
 
@@ -44,14 +43,5 @@ describe('an archive for the kernel', () => {
     assert.equal(readFileSync(join(folder, 'bin/tool'), 'utf8'), '#!/bin/sh\n');
     assert.equal(statSync(join(folder, 'bin/tool')).mode & 0o777, 0o755);
     assert.equal(readlinkSync(join(folder, 'bin/other')), 'tool');
-  });
-});
-
-describe("what a kernel's module depends on", () => {
-  it('is read from the module itself', () => {
-    const info = (text: string) => Buffer.from(`ELF\0license=GPL\0${text}\0name=ext4\0`, 'latin1');
-    assert.deepEqual(dependenciesOf(info('depends=mbcache,jbd2,crc-itu')), ['mbcache', 'jbd2', 'crc_itu']);
-    assert.deepEqual(dependenciesOf(info('depends=')), []);
-    assert.deepEqual(dependenciesOf(info('vermagic=6.1')), []);
   });
 });
