@@ -66,7 +66,9 @@ export function isHearthError(error: unknown, code?: ErrorCode): error is Hearth
   return error instanceof HearthError && (code === undefined || error.code === code);
 }
 
-/** The message of anything thrown. */
+/** The message of anything thrown. Of a failed query it is what the database said, not the text of the query. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  const { message, cause } = error;
+  return message.startsWith('Failed query:') && cause instanceof Error ? cause.message : message;
 }
