@@ -6,6 +6,7 @@ import type { ActivityLog } from './activity/activity.ts';
 import type { Downloads } from './fetch/downloads.ts';
 import type { ContentServer } from './serve/content-server.ts';
 import { Leftovers } from './store/adoption.ts';
+import { diskTurns } from './store/disk-turns.ts';
 import type { IntegrityCheck } from './store/integrity.ts';
 import type { Store } from './store/store.ts';
 
@@ -38,16 +39,26 @@ export class DiskWatch {
   constructor(parts: DiskWatchParts) {
     this.#parts = parts;
     this.#leftovers = new Leftovers(parts.store.disk.layout);
-    const { store, content, activity } = parts;
+    const { store, content, activity, integrity } = parts;
+    store.on((event) => {
+      if (event.type !== 'loaded') return;
+      activity.add('integrity_started');
+      integrity.start();
+      parts.sendIndex();
+      parts.replan();
+    });
     store.disk.onChange((state, before) => {
       if (before !== 'absent' || state !== 'ok' || this.#loaded)
         activity.add('disk_state', { state, before });
       // At once: nothing of a disk that has gone may be served, whatever else is under way.
-      if (!store.disk.readable) content.withdrawAll();
+      if (!store.disk.readable) {
+        content.withdrawAll();
+        diskTurns().giveUp();
+      }
       this.#follow(state);
       return this.#turn;
     });
-    store.disk.countBy(() => store.catalog.totals().bytes + this.#leftovers.bytes);
+    store.disk.countBy(() => store.catalog.usedBytes + this.#leftovers.bytes + content.encodings.usedBytes);
   }
 
   #follow(state: DiskState): void {
@@ -66,7 +77,7 @@ export class DiskWatch {
   }
 
   async #react(state: DiskState): Promise<void> {
-    const { store, downloads, integrity, account, activity, replan, sendIndex } = this.#parts;
+    const { store, downloads, account, replan, sendIndex } = this.#parts;
     const { disk } = store;
     const count = disk.takesSmallFiles;
     if (account && this.#counting && !count) await account.useFolder(null);
@@ -79,8 +90,6 @@ export class DiskWatch {
       await store.load();
       await this.#leftovers.look();
       this.#loaded = true;
-      activity.add('integrity_started');
-      integrity.start();
     }
     if (account && !this.#counting && count) await account.useFolder(disk.layout.deliveries);
     this.#counting = count;
@@ -102,8 +111,9 @@ export class DiskWatch {
 
   /** Downloads that failed because of the disk need not wait any longer. */
   #forgiveDisk(): void {
-    for (const object of this.#parts.store.catalog.objects.values()) {
-      if (object.failure?.code.startsWith('disk_')) object.failure = null;
+    const { objects } = this.#parts.store.catalog.tables;
+    for (const [row, { failure }] of [...objects.extras()]) {
+      if (failure?.code.startsWith('disk_')) objects.setExtra(row, { failure: null });
     }
   }
 }

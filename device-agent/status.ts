@@ -39,7 +39,7 @@ export function statusOf(parts: StatusParts): BoxStatus {
       state: store.disk.state,
       path: store.disk.layout.root,
       ...store.disk.usage,
-      usedBytes: bytes,
+      usedBytes: bytes + parts.content.encodings.usedBytes,
       id: store.disk.id,
       reason: store.disk.reason,
       problem: store.disk.problem,
@@ -56,12 +56,8 @@ export function contentOf(store: Store, query: ContentQuery): BoxContent {
   const { after, limit, state: wanted } = query;
   const part = query.q?.toLowerCase() ?? '';
   const items: BoxContent['items'] = [];
-  let begun = after === undefined || !store.catalog.assets.has(after);
-  for (const asset of store.catalog.assets.values()) {
-    if (!begun) {
-      begun = asset.assetId === after;
-      continue;
-    }
+  const { assets } = store.catalog;
+  for (const asset of after === undefined ? assets.values() : assets.after(after)) {
     if (part !== '' && !asset.path.toLowerCase().includes(part)) continue;
     const { state, bytesDone, reason } = store.report(asset);
     if (wanted !== undefined && state !== wanted) continue;
@@ -77,9 +73,9 @@ export function contentOf(store: Store, query: ContentQuery): BoxContent {
       state,
       reason,
       expiresAt: expiresAtMs === null ? null : new Date(expiresAtMs).toISOString(),
-      pinned: false,
-      hits: null,
-      lastUsedAt: null,
+      pinned: asset.pinned,
+      hits: object.hits,
+      lastUsedAt: object.lastUsedS === 0 ? null : new Date(object.lastUsedS * 1000).toISOString(),
     });
   }
   return { items, next: null };

@@ -1,12 +1,20 @@
-import type { AssetReport } from '#protocol/messages.ts';
+import type { AssetReport, AssetState } from '#protocol/messages.ts';
+import { ASSET_STATES } from '#protocol/messages.ts';
 import type { ActivityLog } from './activity/activity.ts';
-import type { Store } from './store/store.ts';
+import type { Removal, Store } from './store/store.ts';
+
+/** An asset remembers in a few bits what was last told of it; 0 is nothing yet. */
+const codeOf = (state: AssetState) => ASSET_STATES.indexOf(state) + 1;
+
+/** A fleet that knows nothing of evictions takes one for a delete that it did not ask for, and heals it. */
+const REMOVED: Record<Removal, Pick<AssetReport, 'state' | 'reason'>> = {
+  deleted: { state: 'deleted', reason: null },
+  expired: { state: 'expired', reason: null },
+  evicted: { state: 'deleted', reason: { code: 'evicted', message: 'its room was needed' } },
+};
 
 /** Carries what happens in the store to the fleet, the household and the planner. */
 export class StoreNews {
-  /** The state last told to the household, by asset. */
-  readonly #told = new Map<string, string>();
-
   constructor(
     store: Store,
     activity: ActivityLog,
@@ -15,18 +23,14 @@ export class StoreNews {
     store.on((event) => {
       if (event.type === 'removed') {
         const { assetId, sha256, how, path } = event;
-        this.#told.delete(assetId);
-        activity.add(how === 'deleted' ? 'asset_deleted' : 'asset_expired', { path });
-        to.report({ assetId, sha256, state: how, bytesDone: 0, reason: null });
+        activity.add(`asset_${how}`, { path });
+        to.report({ assetId, sha256, bytesDone: 0, ...REMOVED[how] });
         to.replan();
         return;
       }
       if (event.type === 'loaded') {
-        this.#told.clear();
         // What was there before the start is no news.
-        for (const asset of store.catalog.assets.values()) {
-          this.#told.set(asset.assetId, `${asset.object.sha256} ${store.report(asset).state}`);
-        }
+        for (const asset of store.catalog.assets.values()) asset.told = codeOf(store.report(asset).state);
         return;
       }
       if (event.type !== 'changed') return;
@@ -35,9 +39,9 @@ export class StoreNews {
       to.report(report);
       if (report.state === 'downloading') return;
       to.replan();
-      const news = `${asset.object.sha256} ${report.state}`;
-      if (this.#told.get(asset.assetId) === news) return;
-      this.#told.set(asset.assetId, news);
+      const news = codeOf(report.state);
+      if (asset.told === news) return;
+      asset.told = news;
       const detail = { path: asset.path, bytes: asset.object.sizeBytes };
       if (report.state === 'failed') {
         activity.add('asset_failed', {

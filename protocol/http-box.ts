@@ -214,6 +214,7 @@ export const ACTIVITY_KINDS = [
   'asset_failed',
   'asset_deleted',
   'asset_expired',
+  'asset_evicted',
   'integrity_started',
   'integrity_finished',
   'chunk_damaged',

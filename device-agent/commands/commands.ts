@@ -90,6 +90,7 @@ export class Commands {
     const { store, report, replan } = this.#options;
     if (!store.disk.readable) throw new HearthError('disk_absent', 'the disk is away');
     for (const assetId of body.assetIds) {
+      await store.learn(assetId);
       const asset = store.catalog.assets.get(assetId);
       // The fleet has wanted it again since.
       if (asset && asset.issuedAtMs > issuedAtMs) continue;
@@ -105,9 +106,9 @@ export class Commands {
   async #get(sha256: string): Promise<CommandResult> {
     const { store } = this.#options;
     const object = store.catalog.objects.get(sha256);
-    if (!object || object.assetIds.size === 0)
+    if (!object || !object.isWanted)
       throw new HearthError('not_held', 'this object is not known here');
-    const assets = [...object.assetIds].slice(0, MOST_ASSETS).flatMap((assetId) => {
+    const assets = object.assetIds.slice(0, MOST_ASSETS).flatMap((assetId) => {
       const asset = store.catalog.assets.get(assetId);
       return asset ? [{ assetId, siteId: asset.siteId, path: clip(asset.path) }] : [];
     });

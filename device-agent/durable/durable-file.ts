@@ -83,3 +83,17 @@ export function errnoOf(error: unknown): string {
   const code = (error as { code?: unknown } | null)?.code;
   return typeof code === 'string' ? code : '';
 }
+
+/** Adds to the end of a file, making it if need be; on the disk when it resolves. A crash may leave a part of it. */
+export async function appendDurably(file: string, text: string): Promise<void> {
+  const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | PLAIN_FILE;
+  const handle = await open(file, flags, 0o600);
+  try {
+    const isNew = (await handle.stat()).size === 0;
+    await handle.appendFile(text);
+    await handle.sync();
+    if (isNew) await syncDirectory(path.dirname(file));
+  } finally {
+    await handle.close();
+  }
+}

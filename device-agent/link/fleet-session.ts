@@ -19,6 +19,7 @@ import type {
   UpMessage,
 } from '#protocol/messages.ts';
 import { PROTOCOL_VERSION } from '#protocol/messages.ts';
+import type { DialTarget } from '#protocol/reach.ts';
 import type { CommandResult } from './inbox.ts';
 import { Inbox } from './inbox.ts';
 import { indexPages } from './index-pages.ts';
@@ -43,6 +44,7 @@ export interface FleetSessionOptions {
   onState: (state: LinkState, problem: string | null) => void;
   /** Other boxes that hold an object this box asked about. */
   onSources: (sources: DownMessage<'sources'>) => void;
+  onDialled: (dialled: DownMessage<'dialled'>) => void;
   /** The fleet has been greeted: what waited for the link can be told. */
   onGreeted: () => void;
 }
@@ -59,6 +61,9 @@ export class FleetSession {
   #earnings: Earnings | null = null;
   #closing = false;
   #tellingIntegrity = false;
+  #telling: Promise<void> | null = null;
+  /** Asked for since the telling under way began: that is broken off, and the newest told. */
+  #indexAgain = false;
 
   constructor(options: FleetSessionOptions) {
     this.#options = options;
@@ -76,6 +81,7 @@ export class FleetSession {
         this.#earnings = earnings;
       },
       onSources: options.onSources,
+      onDialled: options.onDialled,
       onRefused: (code, reason) => activity.add('command_refused', { code, reason: reason.slice(0, 200) }),
     });
     this.#reporter = new Reporter(
@@ -124,10 +130,26 @@ export class FleetSession {
     this.#reporter.add(report);
   }
 
+  /** Tells all that is held, page by page; not before the disk has been read: what is not told is taken as gone. */
   sendIndex(): void {
+    const { store, log } = this.#options;
+    if (store.disk.readable && store.isLoading) return;
+    this.#indexAgain = true;
+    this.#telling ??= this.#tellIndex()
+      .catch((error) => log.error({ reason: messageOf(error) }, 'the index could not be told'))
+      .finally(() => {
+        this.#telling = null;
+        if (this.#indexAgain) this.sendIndex();
+      });
+  }
+
+  async #tellIndex(): Promise<void> {
     const { store, clock } = this.#options;
-    const reports = Array.from(store.catalog.assets.values(), (asset) => store.report(asset));
-    for (const page of indexPages(reports, clock.stamp())) this.#say('index', page);
+    this.#indexAgain = false;
+    // One page at a time: all of them at once would be as much memory as the catalog.
+    for (const page of indexPages(reportsOf(store), store.catalog.assetCount, clock.stamp())) {
+      if (this.#indexAgain || !(await this.#link.publish('index', page))) break;
+    }
   }
 
   sendHardware(): void {
@@ -155,6 +177,11 @@ export class FleetSession {
   wantSources(sha256s: string[]): boolean {
     if (!this.#link.online) return false;
     this.#say('sources-wanted', { ...this.#base(), sha256s });
+  }
+
+  /** Asks the fleet whether clients would get through to these. `onDialled` has the answer, if there is one. */
+  wantDialled(targets: DialTarget[]): void {
+    this.#say('dial-wanted', { ...this.#base(), targets });
     return true;
   }
 
@@ -224,4 +251,8 @@ export class FleetSession {
       this.#options.log.error({ kind, reason: messageOf(error) }, 'a message could not be made');
     });
   }
+}
+
+function* reportsOf(store: Store) {
+  for (const asset of store.catalog.assets.values()) yield store.report(asset);
 }

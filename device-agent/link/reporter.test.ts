@@ -58,7 +58,7 @@ test('reporter: messages keep to their limit, and too many changes become an ind
 test('index: every asset once, in pages that fit a message even with the longest reasons', () => {
   const reason = { code: 'é'.repeat(200), message: '€'.repeat(200) };
   const reports = Array.from({ length: 1001 }, () => ({ ...report(newId('asset'), 'failed'), reason }));
-  const pages = [...indexPages(reports, '2026-01-01T00:00:00.000Z')];
+  const pages = [...indexPages(reports, reports.length, '2026-01-01T00:00:00.000Z')];
   assert.deepEqual(
     pages.flatMap((page) => page.assets),
     reports,
@@ -68,5 +68,5 @@ test('index: every asset once, in pages that fit a message even with the longest
     assert.deepEqual([page.page, page.pages], [n, pages.length]);
     encodeUp('index', page);
   });
-  assert.equal([...indexPages([], '2026-01-01T00:00:00.000Z')].length, 1);
+  assert.equal([...indexPages([], 0, '2026-01-01T00:00:00.000Z')].length, 1);
 });

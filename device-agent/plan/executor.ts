@@ -3,8 +3,9 @@ import type { Downloads } from '#agent/fetch/downloads.ts';
 import type { Store } from '#agent/store/store.ts';
 import type { Clock } from '#agent/time/clock.ts';
 import { messageOf } from '#protocol/errors.ts';
-import type { PlannedAsset, PlannedObject, PlanView, Step } from './planner.ts';
+import type { PlanView, Step } from './planner.ts';
 import { nextWakeMs, plan } from './planner.ts';
+import { viewOf } from './view.ts';
 
 /** After a step failed the plan is made again this much later, ms. */
 const AFTER_FAILURE_MS = 5_000;
@@ -89,46 +90,30 @@ export class Executor {
   /** The disk is full as long as not even the smallest of what waits for room would fit. */
   #noteNeededRoom(): void {
     let needed = 0;
-    for (const object of this.#store.catalog.objects.values()) {
-      if (object.failure?.code !== 'disk_full' || object.assetIds.size === 0) continue;
-      const rest = object.sizeBytes - object.bytesDone;
+    const { objects } = this.#store.catalog.tables;
+    for (const [row, { failure, bytesDone }] of objects.extras()) {
+      if (failure?.code !== 'disk_full' || !objects.isWanted(row)) continue;
+      const rest = objects.sizeBytes(row) - bytesDone;
       needed = needed === 0 ? rest : Math.min(needed, rest);
     }
     this.#store.disk.waitFor(needed);
   }
 
-  /** The view is made anew at each change: what is held and does not expire, mostly nearly all, is left out. */
   #view(): PlanView {
-    const { catalog, disk, orphans } = this.#store;
-    const assets: PlannedAsset[] = [];
-    for (const asset of catalog.assets.values()) if (asset.expiresAtMs !== null) assets.push(asset);
-    const objects: PlannedObject[] = [];
-    for (const object of catalog.objects.values()) {
-      if (object.state === 'complete' && !object.downloading && object.assetIds.size > 0) continue;
-      let issuedAtMs = Number.POSITIVE_INFINITY;
-      for (const assetId of object.assetIds) {
-        issuedAtMs = Math.min(issuedAtMs, catalog.assets.get(assetId)?.issuedAtMs ?? 0);
-      }
-      objects.push({
-        sha256: object.sha256,
-        assetIds: [...object.assetIds],
-        state: object.state,
-        downloading: object.downloading,
-        retryAtMs: object.failure?.retryAtMs ?? null,
-        issuedAtMs,
-      });
-    }
+    const { disk, orphans } = this.#store;
+    const fleetNowMs = this.#clock.fleetNow();
+    const nowMs = this.#clock.monotonic();
     return {
-      assets,
-      objects,
+      ...viewOf(this.#store.catalog, { nowMs, fleetNowMs, slots: this.#downloads.slots }),
       orphans: [...orphans],
       // A disk that is full only for what waits may still have room for something smaller. With none at all,
       // downloads stop: they would go on into what is left to the owner.
       writable: disk.writable || (disk.state === 'full' && disk.spareBytes > 0),
-      removable: disk.writable || disk.state === 'full',
+      // While the disk is being read, what nothing seems to need may be needed.
+      removable: (disk.writable || disk.state === 'full') && !this.#store.isLoading,
       slots: this.#downloads.slots,
-      nowMs: this.#clock.monotonic(),
-      fleetNowMs: this.#clock.fleetNow(),
+      nowMs,
+      fleetNowMs,
     };
   }
 }

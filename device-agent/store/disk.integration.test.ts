@@ -6,6 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
+import { newId } from '#protocol/ids.ts';
 import {
   hold,
   isRoot,
@@ -175,7 +176,9 @@ test(
     await hold(store, good, held);
     resize(4096);
     const late = randomBytes(2 * MIB);
-    const wanted = manifestFor(late, 'http://127.0.0.1/b', { path: '/b' });
+    // In a folder that is there: what making one says of a device that became smaller is ENOMEM.
+    const assetId = held.assetId.slice(0, 8) + newId('asset').slice(8);
+    const wanted = manifestFor(late, 'http://127.0.0.1/b', { assetId, path: '/b' });
     await assert.rejects(hold(store, late, wanted), { code: 'disk_failing', message: /EIO/ });
     await until(() => disk.state === 'failing', 'it is seen to fail');
     assert.match(disk.problem ?? '', /the disk fails \(EIO\)/);

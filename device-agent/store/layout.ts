@@ -82,7 +82,15 @@ export class DiskLayout {
   adoptedObject(sha256: string): string {
     return path.join(this.adopted, sha256);
   }
+  /** Manifests lie in folders by the first two letters of what follows `asset-`. */
+  manifestShard(assetId: string): string {
+    return path.join(this.assets, assetId.slice(6, 8));
+  }
   manifest(assetId: string): string {
+    return path.join(this.manifestShard(assetId), `${assetId}.json`);
+  }
+  /** Where it lay before there were those folders. */
+  oldManifest(assetId: string): string {
     return path.join(this.assets, `${assetId}.json`);
   }
 }

@@ -1,9 +1,16 @@
-import { readdir } from 'node:fs/promises';
+import { lstat, opendir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import * as z from 'zod';
-import { errnoOf, readText, removeDurably, writeFileDurably } from '#agent/durable/durable-file.ts';
+import {
+  errnoOf,
+  readText,
+  removeDurably,
+  syncDirectory,
+  writeFileDurably,
+} from '#agent/durable/durable-file.ts';
 import type { AssetManifest } from '#protocol/asset.ts';
 import { assetManifestSchema } from '#protocol/asset.ts';
+import { makeFolder } from './folders.ts';
 import type { DiskLayout } from './layout.ts';
 
 /** The last moment that ISO 8601 writes with four digits for the year. */
@@ -16,12 +23,20 @@ const recordSchema = z.object({
   expiresAtMs: z.number().max(LATEST_MS).nullable(),
   /** When the fleet issued the command this comes from, ms since 1970. */
   issuedAtMs: z.number(),
+  /** Never evicted. */
+  pinned: z.boolean().default(false),
 });
 export type ManifestRecord = z.infer<typeof recordSchema>;
 
 const NAME = /^(asset-[0-9a-hjkmnp-tv-z]{16})\.json$/;
+const TEMPORARY = /^asset-[0-9a-hjkmnp-tv-z]{16}\.json\.tmp$/;
+const SHARD = /^[0-9a-hjkmnp-tv-z]{2}$/;
 
-/** The assets the fleet wants here, one durable file each. */
+/**
+ * The assets the fleet wants here, one durable file each, in folders by the first two letters of the random part of
+ * the id: one folder with 100,000 names is slow on FAT. Boxes once kept them all in one folder; what lies there is
+ * read, and moved when it is written or audited.
+ */
 export class ManifestFiles {
   readonly #layout: DiskLayout;
 
@@ -29,42 +44,88 @@ export class ManifestFiles {
     this.#layout = layout;
   }
 
-  async write(asset: AssetManifest, expiresAtMs: number | null, issuedAtMs: number): Promise<void> {
-    const record: ManifestRecord = { v: 1, asset, expiresAtMs, issuedAtMs };
+  async write(
+    asset: AssetManifest,
+    expiresAtMs: number | null,
+    issuedAtMs: number,
+    pinned: boolean,
+  ): Promise<void> {
+    const record: ManifestRecord = { v: 1, asset, expiresAtMs, issuedAtMs, pinned };
+    await this.#makeShard(asset.assetId);
     await writeFileDurably(this.#layout.manifest(asset.assetId), JSON.stringify(record));
+    await rm(this.#layout.oldManifest(asset.assetId), { force: true });
   }
 
+  /** @throws Error when there is none, or it is not what it should be */
   async read(assetId: string): Promise<ManifestRecord> {
-    return recordSchema.parse(JSON.parse(await readText(this.#layout.manifest(assetId))));
+    const text = await readText(this.#layout.manifest(assetId)).catch((error) => {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+      return readText(this.#layout.oldManifest(assetId));
+    });
+    const record = recordSchema.parse(JSON.parse(text));
+    if (record.asset.assetId !== assetId) throw new Error(`the manifest of ${assetId} is another's`);
+    return record;
   }
 
+  /** The old place first: killed in between, the newer word is still there. */
   async remove(assetId: string): Promise<void> {
-    await removeDurably(this.#layout.manifest(assetId));
+    await removeDurably(this.#layout.oldManifest(assetId));
+    await removeDurably(this.#layout.manifest(assetId)).catch((error) => {
+      // There never was a folder for it.
+      if (errnoOf(error) !== 'ENOENT') throw error;
+    });
   }
 
-  /**
-   * Reads them all, one at a time.
-   * @param damaged told the file name of what cannot be read as a manifest
-   */
-  async *all(damaged: (name: string) => void): AsyncGenerator<ManifestRecord> {
-    let names: string[];
-    try {
-      names = await readdir(this.#layout.assets);
-    } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return;
-      throw error;
+  /** Moves one from where they all once lay. Killed at any moment, it is in one of the two places. */
+  async settle(assetId: string): Promise<void> {
+    const old = this.#layout.oldManifest(assetId);
+    if (!(await isFile(old))) return;
+    if (await isFile(this.#layout.manifest(assetId))) {
+      await rm(old, { force: true });
+      return;
     }
-    for (const name of names) {
+    await this.#makeShard(assetId);
+    await rename(old, this.#layout.manifest(assetId));
+    await syncDirectory(this.#layout.manifestShard(assetId));
+  }
+
+  /** Every asset id that has a file, without looking into it; some may come twice. What a crash left is removed. */
+  async *list(): AsyncGenerator<string> {
+    const shards: string[] = [];
+    for await (const { name, isFolder } of entriesOf(this.#layout.assets)) {
       const assetId = NAME.exec(name)?.[1];
-      if (!assetId) continue;
-      let record: ManifestRecord | null = null;
-      try {
-        record = await this.read(assetId);
-      } catch {
-        // Whatever is wrong with one, the others count. A disk that has gone is looked at by others.
+      if (assetId && !isFolder) yield assetId;
+      else if (isFolder && SHARD.test(name)) shards.push(name);
+    }
+    for (const shard of shards) {
+      const folder = path.join(this.#layout.assets, shard);
+      for await (const { name, isFolder } of entriesOf(folder)) {
+        const assetId = NAME.exec(name)?.[1];
+        if (assetId && path.basename(this.#layout.manifestShard(assetId)) === shard && !isFolder)
+          yield assetId;
+        else if (TEMPORARY.test(name) && !isFolder) await rm(path.join(folder, name), { force: true });
       }
-      if (record?.asset.assetId === assetId) yield record;
-      else damaged(path.join(this.#layout.assets, name));
     }
   }
+
+  async #makeShard(assetId: string): Promise<void> {
+    const made = await makeFolder(this.#layout.manifestShard(assetId));
+    if (made) await syncDirectory(this.#layout.assets);
+  }
+}
+
+async function isFile(name: string): Promise<boolean> {
+  return (await lstat(name).catch(() => null))?.isFile() ?? false;
+}
+
+/** Names of a folder, a few at a time; none when it is not there. Links and the like are files that fail later. */
+async function* entriesOf(folder: string): AsyncGenerator<{ name: string; isFolder: boolean }> {
+  let directory: Awaited<ReturnType<typeof opendir>>;
+  try {
+    directory = await opendir(folder, { bufferSize: 1024 });
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return;
+    throw error;
+  }
+  for await (const entry of directory) yield { name: entry.name, isFolder: entry.isDirectory() };
 }

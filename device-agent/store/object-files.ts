@@ -10,6 +10,7 @@ import {
   writeFileDurably,
 } from '#agent/durable/durable-file.ts';
 import { HearthError } from '#protocol/errors.ts';
+import { diskTurns } from './disk-turns.ts';
 import { makeFolder } from './folders.ts';
 import type { DiskLayout } from './layout.ts';
 import {
@@ -28,9 +29,8 @@ import { Settling } from './settling.ts';
 const SHA256 = /^[0-9a-f]{64}$/;
 const PARTS = /^[0-9a-f]{64}\.parts$/;
 
-/** What a walk over the disk finds. */
-export interface FoundObjects {
-  complete: Map<string, { sizeBytes: number }>;
+/** Objects that are being filled or repaired. */
+export interface Workshop {
   partial: Set<string>;
   journals: Set<string>;
 }
@@ -59,30 +59,45 @@ export class ObjectFiles {
     this.#settling = new Settling((sha256) => rm(layout.journal(sha256), { force: true }), options.settleMs);
   }
 
-  /** Every object file of ours; other names are not ours and are not looked at. */
-  async list(): Promise<FoundObjects> {
-    const found: FoundObjects = { complete: new Map(), partial: new Set(), journals: new Set() };
-    for (const directory of await namesIn(this.#layout.objects)) {
-      if (!/^[0-9a-f]{2}$/.test(directory)) continue;
-      for (const name of await namesIn(path.join(this.#layout.objects, directory))) {
-        const sha256 = name.slice(0, 64);
-        if (!name.startsWith(directory)) continue;
-        if (SHA256.test(name)) {
-          // Links, folders and the like are not ours; a file that cannot be looked at is as good as gone.
-          const entry = await lstat(this.#layout.object(name)).catch(() => null);
-          if (entry?.isFile()) found.complete.set(name, { sizeBytes: entry.size });
-        } else if (PARTS.test(name) && (await isFolder(this.#layout.objectParts(sha256)))) {
-          const sizeBytes = await sizeOfParts(this.#layout.objectParts(sha256), this.#partBytes);
-          found.complete.set(sha256, { sizeBytes: sizeBytes ?? -1 });
-        }
-      }
-    }
+  /** What the workshop holds: few, unlike complete objects. */
+  async workshop(): Promise<Workshop> {
+    const found: Workshop = { partial: new Set(), journals: new Set() };
     for (const name of await namesIn(this.#layout.partial)) {
       const sha256 = name.slice(0, 64);
       if (SHA256.test(name) || PARTS.test(name)) found.partial.add(sha256);
       else if (name.endsWith('.journal') && SHA256.test(sha256)) found.journals.add(sha256);
     }
     return found;
+  }
+
+  /** The SHA-256 of everything that has the name of a complete object, unseen: a folder of them at a time. */
+  async *names(): AsyncGenerator<string[]> {
+    for (const directory of await namesIn(this.#layout.objects)) {
+      if (!/^[0-9a-f]{2}$/.test(directory)) continue;
+      const names = await namesIn(path.join(this.#layout.objects, directory));
+      yield names
+        .filter((name) => name.startsWith(directory) && (SHA256.test(name) || PARTS.test(name)))
+        .map((name) => name.slice(0, 64));
+    }
+  }
+
+  /** Bytes of a complete object's files; -1 when parts of it are missing, null when there is none. */
+  async sizeOf(sha256: string): Promise<number | null> {
+    // Links, folders and the like are not ours; a file that cannot be looked at is as good as gone.
+    const entry = await lstat(this.#layout.object(sha256)).catch(() => null);
+    if (entry?.isFile()) return entry.size;
+    const parts = this.#layout.objectParts(sha256);
+    if (!(await isFolder(parts).catch(() => false))) return null;
+    return (await sizeOfParts(parts, this.#partBytes)) ?? -1;
+  }
+
+  /** What the workshop holds of one object. */
+  async begun(sha256: string): Promise<{ partial: boolean; journal: boolean }> {
+    const isThere = async (name: string) => (await lstat(name).catch(() => null)) !== null;
+    const partial =
+      (await isThere(this.#layout.partialObject(sha256))) ||
+      (await isThere(this.#layout.partialParts(sha256)));
+    return { partial, journal: await isThere(this.#layout.journal(sha256)) };
   }
 
   async openComplete(sha256: string): Promise<ObjectFile> {
@@ -224,7 +239,7 @@ export class PartialObject {
 
   /** Records that a chunk, verified and written, need not be fetched again. */
   async keep(index: number): Promise<void> {
-    await this.#journal.appendFile(`${index}\n`);
+    await diskTurns().run(() => this.#journal.appendFile(`${index}\n`));
   }
 
   /** Puts the object into service: the caller has verified every chunk. */
@@ -232,7 +247,7 @@ export class PartialObject {
     const { sha256 } = this;
     const { sizeBytes, isSplit, committed } = this.#about;
     await this.data.seal(sizeBytes);
-    await this.#journal.datasync();
+    await diskTurns().run(() => this.#journal.datasync());
     await this.close();
     if (isSplit) await syncDirectory(this.#layout.partialParts(sha256));
     const directory = this.#layout.objectDirectory(sha256);

@@ -9,10 +9,18 @@ import { Catalog, reportOf } from './catalog.ts';
 import { hashSlice, PIECE_BYTES } from './chunk-reader.ts';
 import type { Disk } from './disk.ts';
 import { isMediumError } from './disk-health.ts';
+import { Loading } from './loading.ts';
 import { ManifestFiles } from './manifest-files.ts';
 import type { ObjectFile } from './object-file.ts';
-import type { FoundObjects, ObjectFilesOptions, PartialObject } from './object-files.ts';
+import type { ObjectFilesOptions, PartialObject } from './object-files.ts';
 import { ObjectFiles } from './object-files.ts';
+import { settleState } from './settle-state.ts';
+import { Snapshot } from './snapshot.ts';
+
+/** Manifests that the snapshot does not have: with more it is worth writing anew. */
+const MOST_UNLISTED = 2_000;
+/** Objects that nothing asks for, remembered at a time; the next start finds the others. */
+const MOST_ORPHANS = 10_000;
 
 /** A manifest as a download and a check need it. */
 export interface ObjectManifest {
@@ -25,9 +33,12 @@ export interface ObjectManifest {
   originUrls: string[];
 }
 
+/** Why an asset is not wanted any more: the fleet's word, its time, or the room it takes. */
+export type Removal = 'deleted' | 'expired' | 'evicted';
+
 export type StoreEvent =
   | { type: 'changed'; asset: AssetEntry }
-  | { type: 'removed'; assetId: string; path: string; sha256: string; how: 'deleted' | 'expired' }
+  | { type: 'removed'; assetId: string; path: string; sha256: string; how: Removal }
   /** The bytes of an object are no longer to be read: open files and copies must go; `damaged`: at once. */
   | { type: 'withdrawn'; sha256: string; damaged: boolean }
   /** The catalog was built anew from the disk. */
@@ -46,6 +57,9 @@ export class Store {
   readonly #listeners: ((event: StoreEvent) => void)[] = [];
   /** Objects on the disk that no manifest asks for. */
   readonly #orphans = new Set<string>();
+  readonly #snapshot: Snapshot;
+  #loading: Loading | null = null;
+  #finishing: Promise<void> | null = null;
   /** Changes to files take turns. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -54,6 +68,7 @@ export class Store {
     this.#log = log;
     this.#objects = new ObjectFiles(disk.layout, options);
     this.#manifests = new ManifestFiles(disk.layout);
+    this.#snapshot = new Snapshot(disk.layout);
   }
 
   /** Objects whose files can go. */
@@ -85,60 +100,88 @@ export class Store {
     return { ...reportOf(asset), state: 'failed', bytesDone: 0, reason: { code, message } };
   }
 
-  /** Builds the catalog from what lies on the disk. */
+  /**
+   * Builds the catalog from what lies on the disk. When it resolves, what the snapshot knew can be served; while
+   * `isLoading` manifests are still being read, and when all are, `loaded` is told.
+   */
   async load(): Promise<void> {
+    this.#loading?.stop();
+    await this.#finishing;
+    const loading = new Loading({
+      catalog: this.catalog,
+      disk: this.disk,
+      objects: this.#objects,
+      manifests: this.#manifests,
+      snapshot: this.#snapshot,
+      log: this.#log,
+      alone: (work) => this.#alone(work),
+      onLost: (object) => this.#outOfService(object, 'its file is not what it was'),
+      onCorrected: (asset, gone) => {
+        if (asset) this.#emit({ type: 'changed', asset });
+        if (gone) this.#tellRemoved(gone, 'deleted');
+      },
+    });
+    this.#loading = loading;
     await this.#alone(async () => {
-      const found = await this.#objects.list();
-      const before = new Set(this.catalog.objects.keys());
-      this.catalog.clear();
-      const damaged = (file: string) => this.#log.warn({ file }, 'a manifest is damaged and is left alone');
-      for await (const record of this.#manifests.all(damaged)) {
-        this.catalog.put(record.asset, record.expiresAtMs, record.issuedAtMs);
-      }
-      for (const object of this.catalog.objects.values()) {
-        await this.#settleState(object, found).catch((error) => {
-          object.state = 'absent';
-          object.bytesDone = 0;
-          this.#log.warn({ sha256: object.sha256, reason: messageOf(error) }, 'an object cannot be used');
-        });
-      }
       this.#orphans.clear();
-      for (const sha256 of [...found.complete.keys(), ...found.partial, ...found.journals]) {
-        if (!this.catalog.objects.has(sha256)) this.#orphans.add(sha256);
+      // Whatever was open may lie on another disk now.
+      for (const { sha256 } of this.catalog.objects.values()) {
+        this.#emit({ type: 'withdrawn', sha256, damaged: false });
       }
-      for (const sha256 of before) this.#emit({ type: 'withdrawn', sha256, damaged: false });
+      await loading.begin();
+    });
+    if (loading.isDone) await this.#loaded(loading);
+    this.#finishing = this.#finish(loading).catch((error) => {
+      this.#log.warn({ reason: messageOf(error) }, 'the disk could not be read to the end');
+    });
+  }
+
+  /** Makes sure that the catalog knows an asset that is wanted here, even while it is being read. */
+  async learn(assetId: string): Promise<void> {
+    if (this.isLoading) await this.#alone(async () => this.#loading?.learn(assetId));
+  }
+
+  /** True while there may be assets on the disk that the catalog does not know yet. */
+  get isLoading(): boolean {
+    return !(this.#loading?.isDone ?? false);
+  }
+
+  async #finish(loading: Loading): Promise<void> {
+    if (!loading.isDone) {
+      if (!(await loading.finish())) return;
+      await this.#loaded(loading);
+    }
+    if (loading.unlisted > MOST_UNLISTED) await this.saveIndex();
+    await loading.audit();
+  }
+
+  async #loaded(loading: Loading): Promise<void> {
+    await this.#alone(async () => {
+      for await (const sha256 of loading.orphans())
+        if (this.#orphans.size < MOST_ORPHANS) this.#orphans.add(sha256);
     });
     this.#emit({ type: 'loaded' });
   }
 
-  async #settleState(object: ObjectEntry, found: FoundObjects): Promise<void> {
-    const complete = found.complete.get(object.sha256);
-    if (!complete) {
-      object.state = found.partial.has(object.sha256) ? 'partial' : 'absent';
-    } else if (complete.sizeBytes !== object.sizeBytes || found.journals.has(object.sha256)) {
-      // Cut short, or a crash came between taking it out of service and moving it: verify before serving.
-      if (!this.disk.writable) {
-        object.state = 'absent';
-        return;
-      }
-      await this.#objects.reopen(object.sha256);
-      object.state = 'partial';
-    } else {
-      object.state = 'complete';
-    }
-    object.bytesDone = object.state === 'complete' ? object.sizeBytes : 0;
-    if (object.state === 'partial') {
-      const claimed = await this.#objects.claimed(object.sha256, object.chunks);
-      for (const index of claimed) object.bytesDone += chunkSpan(object, index).length;
-    }
+  /** Writes what the next start shall know at once; nothing is lost without it but time. */
+  async saveIndex(): Promise<void> {
+    if (this.isLoading || !this.disk.writable) return;
+    await this.#alone(() => this.#snapshot.write(this.catalog));
   }
 
   /**
    * Makes an asset wanted; returns once that is durable. An older word on the same asset changes nothing.
+   * @param pinned never evicted
    * @throws HearthError `disk_*`, or `conflict` when the manifest contradicts one for the same object
    */
-  async want(manifest: AssetManifest, expiresAtMs: number | null, issuedAtMs: number): Promise<void> {
+  async want(
+    manifest: AssetManifest,
+    expiresAtMs: number | null,
+    issuedAtMs: number,
+    pinned = false,
+  ): Promise<void> {
     await this.#alone(async () => {
+      await this.#loading?.learn(manifest.assetId);
       const known = this.catalog.assets.get(manifest.assetId);
       if (known && known.issuedAtMs > issuedAtMs) return;
       // A full disk may well have room for a manifest.
@@ -152,32 +195,40 @@ export class Store {
           throw new HearthError('conflict', `${manifest.assetId} and ${sharer} differ on one SHA-256`);
         }
       }
-      await this.#manifests.write(manifest, expiresAtMs, issuedAtMs);
-      const asset = this.catalog.put(manifest, expiresAtMs, issuedAtMs);
-      if (this.#orphans.delete(manifest.sha256)) {
-        await this.#settleState(asset.object, await this.#objects.list());
-      }
+      if (known) await this.#snapshot.doubt(manifest.assetId);
+      await this.#manifests.write(manifest, expiresAtMs, issuedAtMs, pinned);
+      const isNew = !this.catalog.objects.has(manifest.sha256);
+      const asset = this.catalog.put(manifest, expiresAtMs, issuedAtMs, pinned);
+      this.#orphans.delete(manifest.sha256);
+      // Its bytes may be here from before, or the disk may be read only as far as this.
+      if (isNew) await settleState(asset.object, this.#objects, this.disk.writable);
       asset.object.failure = null;
       this.#emit({ type: 'changed', asset });
     });
   }
 
   /** Makes an asset unwanted, durably. Its object is removed by a step of its own once nothing needs it. */
-  async unwant(assetId: string, how: 'deleted' | 'expired'): Promise<void> {
+  async unwant(assetId: string, how: Removal): Promise<void> {
     await this.#alone(async () => {
-      const asset = this.catalog.assets.get(assetId);
-      if (!asset) return;
+      await this.#loading?.learn(assetId);
+      if (!this.catalog.assets.has(assetId)) return;
+      await this.#snapshot.doubt(assetId);
       await this.#manifests.remove(assetId);
-      this.catalog.remove(assetId);
-      this.#emit({ type: 'removed', assetId, path: asset.path, sha256: asset.object.sha256, how });
+      const asset = this.catalog.remove(assetId);
+      if (asset) this.#tellRemoved(asset, how);
     });
+  }
+
+  #tellRemoved(asset: AssetEntry, how: Removal): void {
+    const { assetId, path, object } = asset;
+    this.#emit({ type: 'removed', assetId, path, sha256: object.sha256, how });
   }
 
   /** Removes an object's files, if still nothing needs them. */
   async removeObject(sha256: string): Promise<void> {
     await this.#alone(async () => {
       const object = this.catalog.objects.get(sha256);
-      if (object ? object.assetIds.size > 0 : !this.#orphans.has(sha256)) return;
+      if (object ? object.isWanted || this.isLoading : !this.#orphans.has(sha256)) return;
       this.catalog.objects.delete(sha256);
       // Listed as an orphan until the files are gone, so that a failure is made up for later.
       this.#orphans.add(sha256);
@@ -191,16 +242,19 @@ export class Store {
   lost(sha256: string): void {
     const object = this.catalog.objects.get(sha256);
     if (object?.state !== 'complete') return;
-    object.state = 'absent';
-    object.bytesDone = 0;
-    object.damage = 'its file has gone from the disk';
-    this.#emit({ type: 'withdrawn', sha256, damaged: false });
+    this.#outOfService(object, 'its file has gone from the disk');
     this.changed(object);
+  }
+
+  #outOfService(object: ObjectEntry, why: string): void {
+    object.state = 'absent';
+    object.damage = why;
+    this.#emit({ type: 'withdrawn', sha256: object.sha256, damaged: false });
   }
 
   /** Reads what is needed to fetch or check an object; null when nothing needs it any more. */
   async manifestOf(sha256: string): Promise<ObjectManifest | null> {
-    const assetIds = [...(this.catalog.objects.get(sha256)?.assetIds ?? [])];
+    const assetIds = this.catalog.objects.get(sha256)?.assetIds ?? [];
     let first: AssetManifest | null = null;
     const originUrls: string[] = [];
     for (const assetId of assetIds.slice(0, 4)) {
@@ -314,8 +368,16 @@ export class Store {
     return result;
   }
 
-  /** Waits until no change is under way. */
+  /** Waits until no change is under way, and leaves what the next start shall know at once. */
   async close(): Promise<void> {
+    const isWhole = !this.isLoading;
+    this.#loading?.stop();
+    await this.#finishing;
+    if (isWhole && this.disk.writable) {
+      await this.#alone(() => this.#snapshot.write(this.catalog)).catch((error) => {
+        this.#log.warn({ reason: messageOf(error) }, 'the index could not be saved');
+      });
+    }
     await this.#turn;
     await this.#objects.close();
   }

@@ -21,6 +21,7 @@ const LOOKS: Record<ActivityKind, Look> = {
   asset_failed: { icon: 'warn', tone: 'bad' },
   asset_deleted: { icon: 'trash', tone: '' },
   asset_expired: { icon: 'clock', tone: '' },
+  asset_evicted: { icon: 'trash', tone: '' },
   integrity_started: { icon: 'shield', tone: '' },
   integrity_finished: { icon: 'shield', tone: 'good' },
   chunk_damaged: { icon: 'shield', tone: 'warn' },

@@ -12,6 +12,7 @@ const activity = {
   'activity.asset_failed': 'Could not get {what}',
   'activity.asset_deleted': 'Removed {what}',
   'activity.asset_expired': '{what} expired and was removed',
+  'activity.asset_evicted': 'Removed {what}: little asked for, and its room was needed',
   'activity.integrity_started': 'Checking everything held',
   'activity.integrity_finished': 'Check of everything held finished',
   'activity.chunk_damaged': 'Damaged data found in {what}; it is fetched again',

@@ -14,6 +14,7 @@ export const boxZh: { readonly [K in keyof typeof boxEn]: string } = {
   'activity.asset_failed': '无法获取 {what}',
   'activity.asset_deleted': '已移除 {what}',
   'activity.asset_expired': '{what} 已过期并移除',
+  'activity.asset_evicted': '已移除 {what}：访问很少，且需要腾出空间',
   'activity.integrity_started': '正在检查全部内容',
   'activity.integrity_finished': '全部内容检查完成',
   'activity.chunk_damaged': '{what} 中有数据损坏，正在重新获取',

@@ -1,0 +1,90 @@
+/** Of its slots, so many are in use at most. */
+const MOST_FILLED = 0.8;
+const LEAST_SLOTS = 1024;
+
+/**
+ * Finds rows by the hash of their key: open addressing with linear probing, 4 bytes a slot. It keeps no keys:
+ * whoever asks compares the full key with each candidate. Several rows may have one key.
+ */
+export class RowIndex {
+  readonly #hashOf: (row: number) => number;
+  /** Row + 1; 0 is empty. */
+  #slots = new Uint32Array(LEAST_SLOTS);
+  #size = 0;
+
+  /** @param hashOf of the key of a row that is in the index, 32 bits */
+  constructor(hashOf: (row: number) => number) {
+    this.#hashOf = hashOf;
+  }
+
+  add(hash: number, row: number): void {
+    if (this.#size + 1 > this.#slots.length * MOST_FILLED) this.#grow();
+    this.#put(hash, row);
+    this.#size++;
+  }
+
+  /** The first row with this hash that `matches`; -1 when there is none. */
+  find(hash: number, matches: (row: number) => boolean): number {
+    const mask = this.#slots.length - 1;
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const entry = this.#slots[slot] ?? 0;
+      if (entry === 0) return -1;
+      if (matches(entry - 1)) return entry - 1;
+    }
+  }
+
+  /** Takes a row out, while its key can still be hashed. */
+  remove(hash: number, row: number): void {
+    const mask = this.#slots.length - 1;
+    let hole = hash & mask;
+    while (this.#slots[hole] !== row + 1) {
+      if (this.#slots[hole] === 0) return;
+      hole = (hole + 1) & mask;
+    }
+    this.#size--;
+    // Those behind move up, so that no search ends before it has come to them.
+    for (let slot = (hole + 1) & mask; ; slot = (slot + 1) & mask) {
+      const entry = this.#slots[slot] ?? 0;
+      if (entry === 0) break;
+      const home = this.#hashOf(entry - 1) & mask;
+      if (((slot - home) & mask) < ((slot - hole) & mask)) continue;
+      this.#slots[hole] = entry;
+      hole = slot;
+    }
+    this.#slots[hole] = 0;
+  }
+
+  #put(hash: number, row: number): void {
+    const mask = this.#slots.length - 1;
+    let slot = hash & mask;
+    while (this.#slots[slot] !== 0) slot = (slot + 1) & mask;
+    this.#slots[slot] = row + 1;
+  }
+
+  #grow(): void {
+    const old = this.#slots;
+    this.#slots = new Uint32Array(old.length * 2);
+    for (const entry of old) if (entry !== 0) this.#put(this.#hashOf(entry - 1), entry - 1);
+  }
+}
+
+/** The finalizer of MurmurHash3: every bit in changes every bit out. */
+export function mix32(value: number): number {
+  let hash = value;
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return (hash ^ (hash >>> 16)) >>> 0;
+}
+
+/** Jenkins' one-at-a-time hash. With a secret seed nobody can choose keys that collide. */
+export function hashBytes(bytes: Uint8Array, length: number, seed: number): number {
+  let hash = seed;
+  for (let index = 0; index < length; index++) {
+    hash = (hash + (bytes[index] ?? 0)) | 0;
+    hash = (hash + (hash << 10)) | 0;
+    hash ^= hash >>> 6;
+  }
+  hash = (hash + (hash << 3)) | 0;
+  hash ^= hash >>> 11;
+  return mix32((hash + (hash << 15)) | 0);
+}

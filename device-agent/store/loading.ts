@@ -1,0 +1,234 @@
+import type { Logger } from 'pino';
+import { wait } from '#agent/time/backoff.ts';
+import { messageOf } from '#protocol/errors.ts';
+import type { AssetEntry, Catalog, ObjectEntry } from './catalog.ts';
+import { ASSET_ID_BYTES, packAssetId, unpackAssetId } from './compact/asset-id.ts';
+import type { Disk } from './disk.ts';
+import type { ManifestFiles, ManifestRecord } from './manifest-files.ts';
+import type { ObjectFiles } from './object-files.ts';
+import { settleState } from './settle-state.ts';
+import type { Snapshot } from './snapshot.ts';
+
+/** Manifests read before the others get their turn at the disk. */
+const BATCH = 32;
+/** A store with so few that the snapshot does not have is read whole before anything else happens. */
+const FEW = 1_000;
+/** Manifests compared with the snapshot in the background, each second: two small reads each. */
+const AUDITS_PER_SECOND = 200;
+
+export interface LoadingParts {
+  catalog: Catalog;
+  disk: Disk;
+  objects: ObjectFiles;
+  manifests: ManifestFiles;
+  snapshot: Snapshot;
+  log: Logger;
+  /** Runs work when no other change to files is under way. */
+  alone: <T>(work: () => Promise<T>) => Promise<T>;
+  /** An object is not what the snapshot made of it: it must not be read any more. */
+  onLost: (object: ObjectEntry) => void;
+  /** The fleet's word on an asset, or whether it is wanted at all, was not what the snapshot said. */
+  onCorrected: (asset: AssetEntry | null, gone: AssetEntry | null) => void;
+}
+
+/**
+ * One reading of the disk into the catalog: what the snapshot says at once, the manifests it does not have one by
+ * one, and at last, slowly, every manifest and every size beside what was taken from the snapshot.
+ */
+export class Loading {
+  readonly #parts: LoadingParts;
+  /** Packed ids of manifests not read yet. */
+  #pending = Buffer.alloc(0);
+  #pendingAt = 0;
+  #isDone = false;
+  #trusted = false;
+  readonly #abort = new AbortController();
+
+  constructor(parts: LoadingParts) {
+    this.#parts = parts;
+  }
+
+  /** True once every manifest has been read; one that was stopped never is. */
+  get isDone(): boolean {
+    return this.#isDone;
+  }
+  /** Manifests that the snapshot did not have. */
+  get unlisted(): number {
+    return this.#pending.length / ASSET_ID_BYTES;
+  }
+  stop(): void {
+    this.#abort.abort();
+  }
+
+  /** What can be known without opening the manifests. The caller sees to it that nothing else changes files. */
+  async begin(): Promise<void> {
+    const { catalog, manifests, objects, snapshot } = this.#parts;
+    catalog.clear();
+    this.#trusted = await snapshot.read(catalog);
+    const { assets } = catalog.tables;
+    const pending: Buffer[] = [];
+    const id = Buffer.alloc(ASSET_ID_BYTES);
+    for await (const assetId of manifests.list()) {
+      const row = assets.find(assetId);
+      if (row >= 0) assets.setSeen(row, true);
+      else if (packAssetId(assetId, id)) pending.push(Buffer.from(id));
+    }
+    this.#pending = Buffer.concat(pending);
+    for (const row of assets.slab.rows()) {
+      if (assets.seen(row)) assets.setSeen(row, false);
+      else catalog.remove(assets.assetId(row));
+    }
+    const workshop = await objects.workshop();
+    for await (const names of objects.names()) {
+      for (const sha256 of names) {
+        const object = catalog.objects.get(sha256);
+        if (object?.isWanted && !workshop.journals.has(sha256)) object.state = 'complete';
+      }
+    }
+    for (const sha256 of new Set([...workshop.partial, ...workshop.journals])) {
+      const object = catalog.objects.get(sha256);
+      if (object && object.state !== 'complete') await this.#settle(object);
+    }
+    if (this.unlisted <= FEW) while (this.#hasMore) await this.#readBatch();
+    this.#noteEnd();
+  }
+
+  /** Reads the manifests that the snapshot did not have. @returns false when it was stopped */
+  async finish(): Promise<boolean> {
+    while (this.#hasMore) {
+      await this.#parts.alone(() => this.#readBatch());
+      await wait(1, this.#abort.signal);
+    }
+    this.#noteEnd();
+    return this.#isDone;
+  }
+
+  get #hasMore(): boolean {
+    return !this.#abort.signal.aborted && this.#pendingAt < this.#pending.length;
+  }
+  #noteEnd(): void {
+    this.#isDone ||= !this.#abort.signal.aborted && this.#pendingAt === this.#pending.length;
+  }
+
+  /** Learns of one asset before its turn, if its manifest has not been read yet. */
+  async learn(assetId: string): Promise<void> {
+    if (!this.#isDone && !this.#parts.catalog.assets.has(assetId)) await this.#read(assetId, true);
+  }
+
+  /** Objects on the disk that no manifest asks for; once all manifests are read. */
+  async *orphans(): AsyncGenerator<string> {
+    const { catalog, objects } = this.#parts;
+    const workshop = await objects.workshop();
+    for (const sha256 of new Set([...workshop.partial, ...workshop.journals])) {
+      if (!catalog.objects.has(sha256)) yield sha256;
+    }
+    for await (const names of objects.names()) {
+      for (const sha256 of names) if (!catalog.objects.has(sha256)) yield sha256;
+    }
+  }
+
+  /** Compares what was taken from the snapshot with the disk, slowly; moves manifests from their old place. */
+  async audit(perSecond = AUDITS_PER_SECOND): Promise<void> {
+    const { catalog, alone, log, disk } = this.#parts;
+    const { signal } = this.#abort;
+    if (!this.#trusted) return;
+    for (const { assetId } of catalog.assets.values()) {
+      if (signal.aborted) return;
+      await alone(() => this.#auditOne(assetId)).catch((error) => {
+        log.warn({ assetId, reason: messageOf(error) }, 'an asset could not be compared with its manifest');
+      });
+      if (!disk.readable) return;
+      await wait(1000 / perSecond, signal);
+    }
+  }
+
+  async #auditOne(assetId: string): Promise<void> {
+    const { catalog, objects, manifests, snapshot, disk, onLost, onCorrected } = this.#parts;
+    const known = catalog.assets.get(assetId);
+    if (!known) return;
+    const record = await manifests.read(assetId).catch(() => null);
+    if (!disk.readable || this.#abort.signal.aborted) return;
+    if (!record) {
+      await snapshot.doubt(assetId);
+      catalog.remove(assetId);
+      onCorrected(null, known.keep());
+      return;
+    }
+    if (!says(known, record)) {
+      await snapshot.doubt(assetId);
+      onCorrected(await this.#put(record), null);
+      return;
+    }
+    const { object } = known;
+    if (object.state === 'complete') {
+      const sizeBytes = await objects.sizeOf(object.sha256);
+      if (sizeBytes !== object.sizeBytes && disk.readable) {
+        onLost(object);
+        await this.#settle(object);
+        onCorrected(known, null);
+      }
+    }
+    if (disk.writable) await manifests.settle(assetId);
+  }
+
+  async #readBatch(): Promise<void> {
+    for (let count = 0; count < BATCH && this.#hasMore; count++) {
+      const assetId = unpackAssetId(
+        this.#pending.subarray(this.#pendingAt, this.#pendingAt + ASSET_ID_BYTES),
+      );
+      this.#pendingAt += ASSET_ID_BYTES;
+      // The fleet may have spoken of it meanwhile.
+      if (!this.#parts.catalog.assets.has(assetId)) await this.#read(assetId, false);
+    }
+    // What could not be read says nothing then: it is read anew once the disk is back.
+    if (!this.#parts.disk.readable) this.stop();
+  }
+
+  async #read(assetId: string, mayBeMissing: boolean): Promise<void> {
+    const { manifests, log, disk } = this.#parts;
+    let record: ManifestRecord;
+    try {
+      record = await manifests.read(assetId);
+    } catch (error) {
+      // Whatever is wrong with one, the others count. A disk that has gone is looked at by others.
+      if (!mayBeMissing)
+        log.warn({ assetId, reason: messageOf(error) }, 'a manifest is damaged and is left alone');
+      return;
+    }
+    if (disk.readable) await this.#put(record);
+  }
+
+  async #put({ asset, expiresAtMs, issuedAtMs, pinned }: ManifestRecord): Promise<AssetEntry> {
+    const { catalog } = this.#parts;
+    const isNew = !catalog.objects.has(asset.sha256);
+    const entry = catalog.put(asset, expiresAtMs, issuedAtMs, pinned);
+    if (isNew) await this.#settle(entry.object);
+    return entry;
+  }
+
+  async #settle(object: ObjectEntry): Promise<void> {
+    const { objects, disk, log } = this.#parts;
+    await settleState(object, objects, disk.writable).catch((error) => {
+      object.state = 'absent';
+      object.bytesDone = 0;
+      log.warn({ sha256: object.sha256, reason: messageOf(error) }, 'an object cannot be used');
+    });
+  }
+}
+
+/** True when the catalog's entry is what the manifest says. */
+function says(known: AssetEntry, { asset, expiresAtMs, issuedAtMs, pinned }: ManifestRecord): boolean {
+  const { headers, object } = known;
+  return (
+    known.siteId === asset.siteId &&
+    known.path === asset.path &&
+    known.expiresAtMs === expiresAtMs &&
+    known.issuedAtMs === issuedAtMs &&
+    known.pinned === pinned &&
+    object.sha256 === asset.sha256 &&
+    object.sizeBytes === asset.sizeBytes &&
+    headers.contentType === asset.headers.contentType &&
+    headers.cacheControl === asset.headers.cacheControl &&
+    headers.lastModified === asset.headers.lastModified
+  );
+}

@@ -1,0 +1,30 @@
+import { chunkSpan } from '#protocol/asset.ts';
+import type { ObjectEntry } from './catalog.ts';
+import type { ObjectFiles } from './object-files.ts';
+
+/** Finds out from the disk what is there of an object. */
+export async function settleState(object: ObjectEntry, files: ObjectFiles, writable: boolean): Promise<void> {
+  const { sha256 } = object;
+  const sizeBytes = await files.sizeOf(sha256);
+  const { partial, journal } = await files.begun(sha256);
+  if (sizeBytes === null) {
+    object.state = partial ? 'partial' : 'absent';
+  } else if (sizeBytes === object.sizeBytes && !journal) {
+    object.state = 'complete';
+  } else if (writable) {
+    // Cut short, or a crash came between taking it out of service and moving it: verify before serving.
+    await files.reopen(sha256);
+    object.state = 'partial';
+  } else {
+    object.state = 'absent';
+    object.bytesDone = 0;
+    return;
+  }
+  if (object.state === 'complete') return;
+  let bytesDone = 0;
+  if (object.state === 'partial') {
+    for (const index of await files.claimed(sha256, object.chunks))
+      bytesDone += chunkSpan(object, index).length;
+  }
+  object.bytesDone = bytesDone;
+}
