@@ -5,6 +5,8 @@ import { Agent } from './agent.ts';
 import { LogRing } from './logs/log-ring.ts';
 import { readOptions } from './options.ts';
 
+// Before the first use of the pool: a disk that hangs keeps some of its threads, and others must be left.
+process.env.UV_THREADPOOL_SIZE ??= '8';
 const read = readOptions(process.env);
 if ('faults' in read) {
   for (const fault of read.faults) process.stderr.write(`hearth-agent: ${fault}\n`);

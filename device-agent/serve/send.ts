@@ -1,6 +1,6 @@
-import { read } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
+import { diskTurns } from '#agent/store/disk-turns.ts';
 import { placeOf } from '#agent/store/object-file.ts';
 import type { Buffers } from './buffers.ts';
 import type { OpenFile } from './open-files.ts';
@@ -44,7 +44,9 @@ function isSentStream(response: Partial<Pick<ServerHttp2Stream, 'aborted' | 'rst
 /** The bare call: a FileHandle's read costs several promises more, and this runs for every piece sent. */
 function readInto(fd: number, buffer: Buffer, length: number, position: number): Promise<number> {
   return new Promise((resolve, reject) => {
-    read(fd, buffer, 0, length, position, (error, bytesRead) => (error ? reject(error) : resolve(bytesRead)));
+    diskTurns().read(fd, buffer, 0, length, position, (error, bytesRead) =>
+      error ? reject(error) : resolve(bytesRead),
+    );
   });
 }
 

@@ -4,6 +4,7 @@ import { lstat, open, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { errnoOf, PLAIN_FILE } from '#agent/durable/durable-file.ts';
 import { HearthError } from '#protocol/errors.ts';
+import { diskTurns } from './disk-turns.ts';
 
 /**
  * Objects above this lie on the disk in parts of this size, on every file system: vfat takes no file of 4 GiB, and
@@ -50,7 +51,7 @@ export class ObjectFile {
     position: number,
   ): Promise<{ bytesRead: number; buffer: Buffer }> {
     const { handle, at } = this.#at(position);
-    return handle.read(buffer, offset, Math.min(length, this.#partBytes - at), at);
+    return diskTurns().run(() => handle.read(buffer, offset, Math.min(length, this.#partBytes - at), at));
   }
 
   /** As FileHandle.write; ends at the end of a part. */
@@ -61,7 +62,7 @@ export class ObjectFile {
     position: number,
   ): Promise<{ bytesWritten: number }> {
     const { handle, at } = this.#at(position);
-    return handle.write(buffer, offset, Math.min(length, this.#partBytes - at), at);
+    return diskTurns().run(() => handle.write(buffer, offset, Math.min(length, this.#partBytes - at), at));
   }
 
   /** Cuts off what is too much and waits until all is on the disk. */
@@ -69,8 +70,8 @@ export class ObjectFile {
     let left = sizeBytes;
     for (const handle of this.#handles) {
       const length = Math.min(left, this.#partBytes);
-      await handle.truncate(length);
-      await handle.datasync();
+      await diskTurns().run(() => handle.truncate(length));
+      await diskTurns().run(() => handle.datasync());
       left -= length;
     }
   }

@@ -1,4 +1,4 @@
-import { read, readv } from 'node:fs';
+import { diskTurns } from '#agent/store/disk-turns.ts';
 import { placeOf } from '#agent/store/object-file.ts';
 import type { Buffers } from '../buffers.ts';
 import type { OpenFile, OpenFiles } from '../open-files.ts';
@@ -136,7 +136,7 @@ export class PieceCache {
     const wanted = buffers.reduce((total, buffer) => total + buffer.length, 0);
     // Closed meanwhile, its number could be another file's.
     this.#files.retain(file);
-    readv(fd, buffers, position, (error, bytesRead) => {
+    diskTurns().readv(fd, buffers, position, (error, bytesRead) => {
       const short = bytesRead < wanted ? cutShort() : null;
       this.#files.release(file);
       for (const entry of entries) this.#loaded(entry, file, error ?? short);
@@ -171,7 +171,7 @@ export class PieceCache {
     this.#files.retain(file);
     const { fd, position, lengthBytes } = placeOf(file.handle, start);
     const length = Math.min(room.length, mostBytes, lengthBytes);
-    read(fd, room, 0, length, position, (error, bytesRead) => {
+    diskTurns().read(fd, room, 0, length, position, (error, bytesRead) => {
       this.#files.release(file);
       const entry = newEntry('', 0, start, room, bytesRead, 'apart');
       if (!error && bytesRead > 0) return this.#hand(entry, done, null);
