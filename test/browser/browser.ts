@@ -44,7 +44,7 @@ export class Visit {
   readonly page: Page;
   readonly view: View;
   private readonly faults: string[] = [];
-  private readonly forgiven: RegExp[] = [];
+  private readonly forgiven: RegExp[] = [/503 .*\/api\/scrub/];
   private readonly axe: string;
 
   constructor(page: Page, view: View, axe: string) {
@@ -85,7 +85,7 @@ export class Visit {
       .click();
   }
 
-  /** What every page owes: no serious axe violation, no horizontal scrolling, its language, a quiet console. */
+  /** What every page owes: no axe violation, no horizontal scrolling, its language, a quiet console. */
   async check(stop: string): Promise<void> {
     const { page, view } = this;
     assert.equal(await page.evaluate(() => document.documentElement.lang), view.language);
@@ -114,8 +114,7 @@ export class Visit {
         nodes: nodes.slice(0, 3).map((node) => `${node.html.slice(0, 160)} ${node.failureSummary ?? ''}`),
       }));
     });
-    const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-    assert.deepEqual(serious, [], `${stop}: axe`);
+    assert.deepEqual(violations, [], `${stop}: axe`);
     this.quiet(stop);
     const folder = process.env.HEARTH_SCREENSHOTS;
     if (folder) {

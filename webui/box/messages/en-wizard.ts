@@ -6,7 +6,6 @@ export const wizardEn = {
   'wizard.back': 'Back',
   'wizard.later': 'Later',
   'wizard.finish': 'To my box',
-  'wizard.pairLater': 'Pair later',
   'wizard.language.short': 'Language',
   'wizard.language.title': 'Welcome to your Hearth box',
   'wizard.language.lead': 'Five short steps, and it starts to earn. Which language do you like best?',

@@ -18,7 +18,12 @@ const TONES: Record<BoxDisk['state'], Tone> = {
 const CHOOSE_TIMEOUT_MS = 60_000;
 
 /** The disks that are plugged in, to pick one; a foreign one only after a clear word. */
-export function DiskPicker(props: { button: string; onDone: () => void; beside?: ComponentChildren }) {
+export function DiskPicker(props: {
+  button: string;
+  onDone: () => void;
+  back?: ComponentChildren;
+  later?: ComponentChildren;
+}) {
   const disks = useQuery<BoxDisks>(api, '/disks', 3_000);
   const [picked, setPicked] = useState<string | null>(null);
   const [adopt, setAdopt] = useState(false);
@@ -36,7 +41,7 @@ export function DiskPicker(props: { button: string; onDone: () => void; beside?:
           <p class="detail">{disks.data.fixed}</p>
         </Note>
         <div class="actions">
-          {props.beside}
+          {props.back}
           <Button kind="primary" onClick={props.onDone}>
             {t('wizard.next')}
           </Button>
@@ -95,7 +100,8 @@ export function DiskPicker(props: { button: string; onDone: () => void; beside?:
             ) : null}
             <Fault error={action.error} />
             <div class="actions">
-              {props.beside}
+              {props.back}
+              {props.later}
               <Button type="submit" kind="primary" busy={action.busy}>
                 {props.button}
               </Button>

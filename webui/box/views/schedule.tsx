@@ -122,7 +122,7 @@ function Window(props: {
             key={day}
             type="button"
             aria-pressed={row.days.includes(day)}
-            aria-label={dayName(day, 'long')}
+            title={dayName(day, 'long')}
             onClick={() => toggle(day)}
           >
             {dayName(day, 'short')}

@@ -111,7 +111,7 @@ function InUse({ status, bounds }: { status: BoxStatus; bounds: DiskSettings | n
           <p class="soft">{t('storage.changeLead')}</p>
           <DiskPicker
             button={t('wizard.disk.button')}
-            beside={<Button onClick={() => setChoosing(false)}>{t('common.cancel')}</Button>}
+            back={<Button onClick={() => setChoosing(false)}>{t('common.cancel')}</Button>}
             onDone={() => {
               setChoosing(false);
               toast(t('storage.changed'));

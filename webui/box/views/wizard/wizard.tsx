@@ -185,12 +185,8 @@ function DiskStep() {
     <DiskPicker
       button={t('wizard.disk.button')}
       onDone={() => go('line')}
-      beside={
-        <>
-          <Back step="disk" />
-          <Later step="disk" />
-        </>
-      }
+      back={<Back step="disk" />}
+      later={<Later step="disk" />}
     />
   );
 }
@@ -235,7 +231,7 @@ function PairStep({ linkState }: { linkState: string }) {
           <>
             <Back step="pair" />
             <Button kind="plain" busy={finish.busy} onClick={() => finish.run()}>
-              {t('wizard.pairLater')}
+              {t('wizard.later')}
             </Button>
           </>
         }
