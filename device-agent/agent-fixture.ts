@@ -48,6 +48,7 @@ export function spawnAgent(t: TestContext, env: Record<string, string>, program 
       HEARTH_UP_BYTES_PER_SECOND: '0',
       HEARTH_DOWN_BYTES_PER_SECOND: '0',
       HEARTH_MONTHLY_BYTES: '0',
+      HEARTH_PORT_MAPPING: 'off',
       ...env,
     },
   });

@@ -32,6 +32,7 @@ import type { LogRing } from './logs/log-ring.ts';
 import type { Options } from './options.ts';
 import { urlOf } from './options.ts';
 import { Executor } from './plan/executor.ts';
+import { BoxReaching } from './reach/box-reach.ts';
 import { CONTENT_LIMITS, ContentServer } from './serve/content-server.ts';
 import { ServingMeter } from './serve/meter.ts';
 import { CertificateFiles, Certificates } from './serve/tls/certificates.ts';
@@ -93,11 +94,14 @@ export class Agent {
   readonly #lan: LanServer;
   readonly #watch: DiskWatch;
   readonly #integrityNews = new IntegrityNews();
+  readonly #reach: BoxReaching;
   #identity: Identity | null = null;
   #settings: FleetSettings | null = null;
   #session: FleetSession | null = null;
   #link: BoxStatus['link'];
   #contentUrl = '';
+  /** What it listens on, once it does. */
+  #contentPort = 0;
   /** Where boxes of the same network find the content. */
   #lanUrl = '';
 
@@ -228,6 +232,20 @@ export class Agent {
       log,
       onPaired: (paired) => this.#paired(paired),
     });
+    this.#reach = new BoxReaching({
+      bind: options.bind,
+      port: () => this.#contentPort,
+      mapping: options.portMapping,
+      configuredUrl: options.contentUrl,
+      checkMs: options.portCheckMs,
+      // Without an identity nothing need outlive the process.
+      secret: identity?.privateKey ?? randomUUID(),
+      askFleet: (targets) => this.#session?.wantDialled(targets),
+      relay: () => ({ state: 'off' }),
+      onChange: () => this.#session?.beat(),
+      now: () => clock.monotonic(),
+      log,
+    });
     this.#password = new Password(options.stateDir);
     this.#lan = this.#makeLan(logs);
     new StoreNews(this.#store, this.#activity, {
@@ -263,6 +281,7 @@ export class Agent {
       await this.#account.useFolder(folder);
     }
     const listening = await this.#content.listen(contentPort, bind);
+    this.#contentPort = listening;
     if (tlsFiles) {
       this.#certificateFiles = new CertificateFiles(tlsFiles, this.certificates, CERTIFICATE_MS, this.#log);
       await this.#certificateFiles.settled();
@@ -272,6 +291,7 @@ export class Agent {
     this.#contentUrl = contentUrl ?? this.#lanUrl;
     const lanUrl = urlOf(bind, await this.#lan.listen(lanPort, bind));
     this.urls = { lanUrl, contentUrl: this.#contentUrl };
+    await this.#reach.start();
     // Only now: a disk that hangs must not keep the dashboard from saying so.
     this.#disks.mounts.start();
     await this.#disk.start();
@@ -287,6 +307,8 @@ export class Agent {
     await this.#session?.retire();
     await this.#certificateFiles?.close();
     await this.#content.drain(this.#options.drainMs);
+    // After the last response: those under way come through the mapping.
+    await this.#reach.close();
     await this.#executor.close();
     await this.#downloads.stopAll();
     await this.#integrity.close();
@@ -351,12 +373,14 @@ export class Agent {
       execute: (command) => this.#commands.execute(command),
       heartbeat: () => this.#heartbeat(),
       onSources: (sources) => this.#peers.take(sources),
+      onDialled: (message) => this.#reach.dialled(message),
       onGreeted: () => {
         this.#peers.beginSession();
         this.#tellIntegrity();
       },
       onState: (state, problem) => {
         this.#validity.setLinked(state === 'online');
+        this.#reach.setOnline(state === 'online');
         if (state === 'online') this.#log.info({ boxId: identity.boxId }, 'linked to the fleet');
         // A try that has just begun is no news to the household, nor is another that failed.
         if (state === 'online' || (state === 'offline' && this.#link.state === 'online'))
@@ -396,7 +420,7 @@ export class Agent {
     const { held: _, bytes, objects } = this.#store.catalog.totals();
     return {
       uptimeMs: Math.floor(process.uptime() * 1000),
-      contentUrl: this.#contentUrl,
+      contentUrl: this.#reach.contentUrl() ?? this.#contentUrl,
       lanUrl: this.#lanUrl,
       serving: {
         connections: this.#content.connections,

@@ -61,6 +61,10 @@ const environmentSchema = z.object({
   HEARTH_TLS_PORT: port(7443),
   /** What clients are sent to; default: bind address (or the first one found) and content port. */
   HEARTH_CONTENT_URL: httpUrl.optional(),
+  /** Whether the router is asked for a port (PCP, NAT-PMP, UPnP), so that clients get through to this box. */
+  HEARTH_PORT_MAPPING: z.enum(['on', 'off']).default('on'),
+  /** How often a mapped port is checked. */
+  HEARTH_PORT_CHECK_MS: ms(4_000, 3_600_000, 300_000),
   /** The fleet to pair with unless the household names another. */
   HEARTH_FLEET_URL: httpUrl.optional(),
   /** Pair with this by itself, if not paired. */
@@ -109,6 +113,8 @@ export interface Options {
   tlsFiles: { cert: string; key: string } | null;
   tlsPort: number;
   contentUrl: string | null;
+  portMapping: boolean;
+  portCheckMs: number;
   fleetUrl: string | null;
   claimCode: string | null;
   webuiDir: string;
@@ -161,6 +167,8 @@ export function readOptions(environment: NodeJS.ProcessEnv): { options: Options 
       tlsFiles: cert !== undefined && key !== undefined ? { cert, key } : null,
       tlsPort: env.HEARTH_TLS_PORT,
       contentUrl: env.HEARTH_CONTENT_URL ?? null,
+      portMapping: env.HEARTH_PORT_MAPPING === 'on',
+      portCheckMs: env.HEARTH_PORT_CHECK_MS,
       fleetUrl: env.HEARTH_FLEET_URL ?? null,
       claimCode: env.HEARTH_CLAIM_CODE ?? null,
       webuiDir: env.HEARTH_WEBUI_DIR,

@@ -1,6 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { buildApi } from './api/app.ts';
+import type { DialParts } from './boxes/dial-back.ts';
+import { DialPolicy } from './boxes/dial-policy.ts';
 import { Broker } from './broker/broker.ts';
 import { Inbound } from './broker/inbound.ts';
 import { Presence } from './broker/presence.ts';
@@ -54,6 +56,10 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
     const { db } = database;
     const keys = await openFleetKeys(options.HEARTH_KEYS_DIR);
     const metrics = createMetrics();
+    const dialParts: DialParts = {
+      policy: new DialPolicy(options.HEARTH_DIAL_PRIVATE === 'on'),
+      deliverySecret: keys.deliverySecret,
+    };
     const urls = {
       api: options.HEARTH_API_URL ?? urlOf('http', host, options.HEARTH_API_PORT),
       router: options.HEARTH_ROUTER_URL ?? urlOf('http', host, options.HEARTH_ROUTER_PORT),
@@ -119,6 +125,7 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
           brokerLog,
           new Sources(db, keys, options.HEARTH_HEARTBEAT_MS),
           options.HEARTH_BOX_DOMAIN ?? null,
+          dialParts,
         ),
         log: brokerLog,
         refused: metrics.refusedMessages,
@@ -159,6 +166,7 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
       await worker.start(jobs, {
         issue: await startIssuance(db, options, log.child({ part: 'certificates' })),
         spotChecksPerHour: options.HEARTH_SPOT_CHECKS_PER_HOUR,
+        dial: dialParts,
         dialEveryMs: DIAL_EVERY_MS,
         heartbeatMs: options.HEARTH_HEARTBEAT_MS,
       });

@@ -78,6 +78,11 @@ const optionsSchema = z.object({
   HEARTH_ACME_PER_3_HOURS: z.coerce.number('must be a number').int().min(1).default(200),
   /** How long streams through the relay may take to end when it stops. */
   HEARTH_RELAY_DRAIN_MS: z.coerce.number('must be a number').int().min(0).max(600_000).default(5_000),
+  /**
+   * Whether boxes are dialled at loopback and private addresses too. Only where fleet and boxes stand in one network:
+   * on the internet a box could have the fleet ask its own neighbours.
+   */
+  HEARTH_DIAL_PRIVATE: z.enum(['on', 'off']).default('off'),
   HEARTH_KEYS_DIR: z.string().min(1),
   HEARTH_WEBUI_DIR: z.string().min(1).optional(),
   HEARTH_HEARTBEAT_MS: z.coerce.number('must be a number').int().min(100).max(3_600_000).default(30_000),

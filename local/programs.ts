@@ -32,6 +32,8 @@ export function startFleet(options: FleetOptions): Promise<Program> {
       DATABASE_URL: options.databaseUrl,
       HEARTH_BIND: '127.0.0.1',
       HEARTH_KEYS_DIR: options.keysDir,
+      // Its boxes are on this machine.
+      HEARTH_DIAL_PRIVATE: 'on',
       HEARTH_API_PORT: String(options.ports.api),
       HEARTH_ROUTER_PORT: String(options.ports.router),
       HEARTH_BROKER_PORT: String(options.ports.broker),
@@ -83,6 +85,8 @@ export function startAgent(options: AgentOptions): Promise<Program> {
       HEARTH_UP_BYTES_PER_SECOND: '0',
       HEARTH_DOWN_BYTES_PER_SECOND: '0',
       HEARTH_MONTHLY_BYTES: '0',
+      // This machine's router is not to be asked for anything.
+      HEARTH_PORT_MAPPING: 'off',
       ...(options.claimCode === undefined ? {} : { HEARTH_CLAIM_CODE: options.claimCode }),
       ...options.env,
     },

@@ -3,6 +3,7 @@ import { assetManifestSchema, sha256Schema, timeSchema } from './asset.ts';
 import { HearthError } from './errors.ts';
 import { assetIdSchema, boxIdSchema, commandIdSchema, deliveryBatchIdSchema, siteIdSchema } from './ids.ts';
 import { LIMITS } from './limits.ts';
+import { DIAL_CODES, DIALS_AT_ONCE, dialTargetSchema } from './reach.ts';
 
 /** The version in every message and topic. A change that an old peer would misread gets a new number. */
 export const PROTOCOL_VERSION = 1;
@@ -201,6 +202,12 @@ export type Reply = z.infer<typeof replySchema>;
 /** A request for a certificate for the box's own name, after `configure` told that name; sent again until it comes. */
 export const certificateRequestSchema = z.object({ ...base, csr: z.string().max(LIMITS.csrChars) });
 
+/** "Can I be reached there?" Answered by `dialled`, once the fleet has tried; within limits, or not at all. */
+export const dialWantedSchema = z.object({
+  ...base,
+  targets: z.array(dialTargetSchema).min(1).max(DIALS_AT_ONCE),
+});
+
 const UP = {
   hello: helloSchema,
   offline: offlineSchema,
@@ -212,6 +219,7 @@ const UP = {
   deliveries: deliveriesSchema,
   reply: replySchema,
   'sources-wanted': sourcesWantedSchema,
+  'dial-wanted': dialWantedSchema,
   'certificate-request': certificateRequestSchema,
 } as const;
 
@@ -338,11 +346,20 @@ export const sourcesSchema = z.object({
     .max(LIMITS.sources),
 });
 
+/** What the fleet found where the box asked to be dialled. */
+export const dialledSchema = z.object({
+  v: z.literal(PROTOCOL_VERSION),
+  results: z.array(z.object({ target: dialTargetSchema, code: z.enum(DIAL_CODES) })).max(DIALS_AT_ONCE),
+  /** The box's address as the fleet sees it; null: unknown. */
+  connectedFrom: z.string().max(64).nullable(),
+});
+
 const DOWN = {
   command: signedCommandSchema,
   'deliveries-ack': deliveriesAckSchema,
   earnings: earningsSchema,
   sources: sourcesSchema,
+  dialled: dialledSchema,
 } as const;
 
 // ---------------------------------------------------------------------------------------------- both ways

@@ -177,12 +177,17 @@ export class FleetSession {
   wantSources(sha256s: string[]): boolean {
     if (!this.#link.online) return false;
     this.#say('sources-wanted', { ...this.#base(), sha256s });
+    return true;
   }
 
   /** Asks the fleet whether clients would get through to these. `onDialled` has the answer, if there is one. */
   wantDialled(targets: DialTarget[]): void {
     this.#say('dial-wanted', { ...this.#base(), targets });
-    return true;
+  }
+
+  /** What a heartbeat tells has changed: the next one goes now. */
+  beat(): void {
+    if (this.#link.online) this.#beat();
   }
 
   /** There are new batches of deliveries. */

@@ -24,6 +24,7 @@ export interface InboxOptions {
   onDeliveriesAck: (ack: DownMessage<'deliveries-ack'>) => void;
   onEarnings: (earnings: Earnings) => void;
   onSources: (sources: DownMessage<'sources'>) => void;
+  onDialled: (dialled: DownMessage<'dialled'>) => void;
   onRefused: (code: ErrorCode, reason: string) => void;
 }
 
@@ -78,6 +79,9 @@ export class Inbox {
           return;
         case 'deliveries-ack':
           this.#options.onDeliveriesAck(parseDown('deliveries-ack', payload));
+          return;
+        case 'dialled':
+          this.#options.onDialled(parseDown('dialled', payload));
           return;
         case 'sources':
           this.#options.onSources(parseDown('sources', payload));

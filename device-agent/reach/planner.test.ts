@@ -64,7 +64,9 @@ function climb(world: World, nowMs = 1_000) {
         const held = Object.values(tries).find((known) => known.mapped);
         const isOwn = step.endpoint.address === OWN[world.family];
         const byMapping = held?.mapped && world.methods[held.mapped.method] === 'reachable';
-        const ok = isOwn ? world.ownReachable || (world.family === 'ipv6' && byMapping) : byMapping;
+        const ok = isOwn
+          ? (world.own && world.ownReachable) || (world.family === 'ipv6' && byMapping)
+          : byMapping;
         dials.set(keyOf(step.endpoint), { atMs: nowMs, code: ok ? 'ok' : 'timeout', againMs: nowMs + 1000 });
         break;
       }

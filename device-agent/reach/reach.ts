@@ -87,7 +87,7 @@ export class Reach {
   }
 
   async start(): Promise<void> {
-    if (this.#idle) return;
+    if (this.idle) return;
     await this.#look();
     this.#poll = setInterval(() => void this.#look(), this.#options.pollMs ?? 5_000);
     this.#poll.unref();
@@ -173,7 +173,7 @@ export class Reach {
   }
 
   /** Nothing to climb: the address is given, or nobody else could reach the port anyway. */
-  get #idle(): boolean {
+  get idle(): boolean {
     return this.#options.configuredUrl !== null || kindOf(this.#options.bind) === 'loopback';
   }
 

@@ -2,6 +2,7 @@ import { handBackLink } from '#protocol/content-url.ts';
 import type { HeaderList, Reply } from './reply.ts';
 
 import type { ContentTarget } from './request-target.ts';
+import type { TokenGate } from './token-gate.ts';
 
 /** Replies that are about no held object. */
 
@@ -72,10 +73,11 @@ export function preflightReply(): Reply {
   return { status: 204, fixed: PREFLIGHT, own: [], body: null, close: false };
 }
 
-/** The fleet's dial-back: is it this box that answers here? */
-export function healthReply(url: string, boxId: string | null): Reply {
+/** The fleet's dial-back: is it this box that answers here? `tokens` has the key that proves it. */
+export function healthReply(url: string, boxId: string | null, tokens: TokenGate): Reply {
   const nonce = /[?&]nonce=([\w-]{1,128})(?:&|$)/.exec(url)?.[1] ?? null;
-  const bytes = Buffer.from(JSON.stringify({ boxId, nonce }));
+  const proof = nonce === null ? null : tokens.proofOf(nonce);
+  const bytes = Buffer.from(JSON.stringify({ boxId, nonce, proof }));
   const own = ['Content-Length', String(bytes.length)];
   return { status: 200, fixed: JSON_ANSWER, own, body: { kind: 'text', bytes }, close: false };
 }

@@ -7,7 +7,8 @@ import net from 'node:net';
 import { test } from 'node:test';
 import { MIB, testSiteId, until } from '#agent/store/store-fixture.ts';
 import { Clock } from '#agent/time/clock.ts';
-import { ask, boxId, mint, pipeline, readAll, serve, sum, target } from './serve-fixture.ts';
+import { dialProof } from '#protocol/dial-back.ts';
+import { ask, boxId, key, mint, pipeline, readAll, serve, sum, target } from './serve-fixture.ts';
 
 const large = randomBytes(2 * MIB + 333);
 const small = randomBytes(5_000);
@@ -179,13 +180,14 @@ test('serve: traversal and other methods get no further', async (t) => {
   assert.match(String(preflight.headers['access-control-allow-headers']), /Range/);
 });
 
-test('serve: the health answer echoes the nonce', async (t) => {
+test('serve: the health answer proves with the nonce that it is this box', async (t) => {
   const { port } = await serve(t);
   const got = await ask(port, '/_hearth/health?nonce=abc123');
   assert.equal(got.status, 200);
-  assert.deepEqual(JSON.parse(got.body.toString()), { boxId, nonce: 'abc123' });
+  const proof = dialProof(key, boxId, 'abc123');
+  assert.deepEqual(JSON.parse(got.body.toString()), { boxId, nonce: 'abc123', proof });
   const evil = await ask(port, '/_hearth/health?nonce=%3Cb%3E');
-  assert.deepEqual(JSON.parse(evil.body.toString()), { boxId, nonce: null });
+  assert.deepEqual(JSON.parse(evil.body.toString()), { boxId, nonce: null, proof: null });
 });
 
 test('serve: a file that ends early cuts the connection; no byte is made up', async (t) => {

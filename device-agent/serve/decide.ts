@@ -117,7 +117,7 @@ export class Decider {
       return textReply(405, 'This port only serves content.', ['Allow', METHODS]);
     }
     if (method === 'OPTIONS') return preflightReply();
-    if (url.startsWith('/_hearth/health')) return healthReply(url, this.#parts.boxId());
+    if (url.startsWith('/_hearth/health')) return healthReply(url, this.#parts.boxId(), this.#parts.tokens);
     const target = parseTarget(url);
     if (target === null) return textReply(404, 'Nothing is here.');
     if ('fault' in target) return textReply(400, `Bad address: ${target.fault}.`);

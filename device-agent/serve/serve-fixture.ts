@@ -15,7 +15,7 @@ import { ServingMeter } from './meter.ts';
 import { TokenGate } from './token-gate.ts';
 
 export const boxId = 'box-0123456789abcdef';
-const key = randomBytes(32);
+export const key = randomBytes(32);
 
 export interface Delivered {
   token: string;

@@ -1,4 +1,5 @@
 import { openToken, TOKEN_CHARS } from '#protocol/delivery-token.ts';
+import { dialProof } from '#protocol/dial-back.ts';
 import { HearthError } from '#protocol/errors.ts';
 
 /** A token that was verified, and what has been used of it. */
@@ -37,6 +38,11 @@ export class TokenGate {
   /** False until the fleet has told the key. */
   get ready(): boolean {
     return this.#key !== null;
+  }
+
+  /** What the fleet's dial-back asks for; null until the fleet has told the key. */
+  proofOf(nonce: string): string | null {
+    return this.#boxId && this.#key ? dialProof(this.#key, this.#boxId, nonce) : null;
   }
 
   /**

@@ -1,43 +1,151 @@
+import { lookup } from 'node:dns/promises';
+import { request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import { isIP } from 'node:net';
 import { eq, sql } from 'drizzle-orm';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import type { Database } from '#fleet/database/database.ts';
 import { notify } from '#fleet/database/listen.ts';
 import { boxes } from '#fleet/database/schema.ts';
+import { hostAndPort } from '#protocol/addresses.ts';
+import { deliveryKeyFor } from '#protocol/delivery-token.ts';
+import { isDialProof } from '#protocol/dial-back.ts';
 import { messageOf } from '#protocol/errors.ts';
 import { newNonce } from '#protocol/ids.ts';
 import { clip } from '#protocol/messages.ts';
+import type { DialCode, DialTarget } from '#protocol/reach.ts';
+import type { DialPolicy } from './dial-policy.ts';
 
-const ANSWER = z.object({ boxId: z.string(), nonce: z.string() });
+const ANSWER = z.object({ boxId: z.string(), nonce: z.string(), proof: z.string() });
 const TIMEOUT_MS = 3000;
+const MOST_BYTES = 4096;
 const AT_ONCE = 32;
 
+export interface DialParts {
+  policy: DialPolicy;
+  /** What the boxes' delivery keys are derived from: only the box itself can answer with its own. */
+  deliverySecret: Buffer;
+}
+
+export interface Dialled {
+  code: DialCode;
+  /** For the operator; a box is told the code alone, so that it learns nothing of whom it had dialled. */
+  reason: string | null;
+}
+
 /**
- * Asks a box's content server who it is, at the address it claims. That it answers from there is what makes it
- * routable; its own word is not enough.
- * @returns null when it is there, else why not
+ * Asks who answers at a URL, with a nonce that only the box can prove it has seen. That it answers from there is what
+ * makes it routable; its own word is not enough.
+ * @param connectedFrom the box's address as its broker sees it
  */
-export async function dial(boxId: string, contentUrl: string): Promise<string | null> {
+export async function dial(
+  parts: DialParts,
+  boxId: string,
+  contentUrl: string,
+  connectedFrom: string | null,
+): Promise<Dialled> {
   const nonce = newNonce();
+  const no = (code: DialCode, reason: string): Dialled => ({ code, reason: `${contentUrl} ${reason}` });
   try {
-    const response = await fetch(`${contentUrl.replace(/\/+$/, '')}/_hearth/health?nonce=${nonce}`, {
-      // A box must not make the fleet ask someone else.
-      redirect: 'error',
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
-    const text = await readAtMost(response, 4096);
-    if (response.status !== 200) return `${contentUrl} answered ${response.status}`;
-    const answer = ANSWER.safeParse(JSON.parse(text));
-    if (!answer.success || answer.data.nonce !== nonce) return `${contentUrl} is not a box`;
-    return answer.data.boxId === boxId ? null : `${contentUrl} is another box`;
+    const url = new URL(`${contentUrl.replace(/\/+$/, '')}/_hearth/health?nonce=${nonce}`);
+    const host = url.hostname.replace(/^\[|\]$/g, '');
+    // Resolved once and connected to as it is: a name that changes its mind in between gains nothing.
+    const address = isIP(host) ? host : (await lookup(host)).address;
+    const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80));
+    const refused = parts.policy.refuse(boxId, address, port, connectedFrom);
+    if (refused) return no(refused, `is not dialled: ${address}, ${refused}`);
+    const { status, text } = await ask(url, address);
+    if (status !== 200) return no('not_this_box', `answered ${status}`);
+    const answer = ANSWER.safeParse(parseJson(text));
+    if (!answer.success || answer.data.nonce !== nonce) return no('not_this_box', 'is not a box');
+    if (answer.data.boxId !== boxId) return no('not_this_box', 'is another box');
+    const key = deliveryKeyFor(parts.deliverySecret, boxId);
+    if (!isDialProof(answer.data.proof, key, boxId, nonce))
+      return no('not_this_box', 'is not the box it says it is');
+    return { code: 'ok', reason: null };
   } catch (error) {
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    return `${contentUrl} cannot be reached: ${messageOf(cause)}`;
+    return no(codeOf(error), `cannot be reached: ${messageOf(error)}`);
   }
 }
 
+function codeOf(error: unknown): DialCode {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === 'ECONNREFUSED') return 'refused';
+  if (code === 'ETIMEDOUT' || (error instanceof Error && error.name === 'TimeoutError')) return 'timeout';
+  return 'unreachable';
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/** One request to that very address; redirects are answers like any other, not followed. */
+function ask(url: URL, address: string): Promise<{ status: number; text: string }> {
+  const signal = AbortSignal.timeout(TIMEOUT_MS);
+  return new Promise((resolve, reject) => {
+    const failed = (error: Error) => reject(signal.aborted ? signal.reason : error);
+    const send = url.protocol === 'https:' ? requestHttps : requestHttp;
+    const asking = send(url, {
+      agent: false,
+      signal,
+      headers: { 'User-Agent': 'Hearth dial-back' },
+      lookup: (_host, options, done) => {
+        const family = isIP(address);
+        if (options.all) done(null, [{ address, family }]);
+        else done(null, address, family);
+      },
+    });
+    asking.once('error', failed);
+    asking.once('response', (response) => {
+      const pieces: Buffer[] = [];
+      let size = 0;
+      const end = () => {
+        response.destroy();
+        resolve({ status: response.statusCode ?? 0, text: Buffer.concat(pieces).toString('utf8') });
+      };
+      response.once('error', failed);
+      response.once('end', end);
+      response.on('data', (piece: Buffer) => {
+        size += piece.length;
+        pieces.push(piece);
+        if (size > MOST_BYTES) end();
+      });
+    });
+    asking.end();
+  });
+}
+
+/**
+ * Dials what a box asks for, all at once.
+ * @returns what was found, to be told to the box
+ */
+export async function dialTargets(
+  parts: DialParts,
+  boxId: string,
+  targets: readonly DialTarget[],
+  connectedFrom: string | null,
+): Promise<{ target: DialTarget; code: DialCode }[]> {
+  return Promise.all(
+    targets.map(async (target) => {
+      if (!parts.policy.mayAsk(boxId)) return { target, code: 'rate_limited' as const };
+      const url = `http://${hostAndPort(target.address, target.port)}`;
+      return { target, code: (await dial(parts, boxId, url, connectedFrom)).code };
+    }),
+  );
+}
+
 /** Dials every online box at most every `everyMs`, and again soon where its address changed. @returns how many */
-export async function dialBoxes(db: Database, everyMs: number, log: Logger): Promise<number> {
+export async function dialBoxes(
+  db: Database,
+  parts: DialParts,
+  everyMs: number,
+  log: Logger,
+): Promise<number> {
   const rows = await db
     .select()
     .from(boxes)
@@ -52,8 +160,11 @@ export async function dialBoxes(db: Database, everyMs: number, log: Logger): Pro
   const worker = async (): Promise<void> => {
     for (let box = queue.pop(); box; box = queue.pop()) {
       const url = box.heartbeat?.contentUrl ?? null;
-      const reason = url === null ? 'no heartbeat yet' : await dial(box.id, url);
-      const ok = reason === null;
+      const { code, reason }: Dialled =
+        url === null
+          ? { code: 'unreachable', reason: 'no heartbeat yet' }
+          : await dial(parts, box.id, url, box.observedAddress);
+      const ok = code === 'ok';
       await db
         .update(boxes)
         .set({ dialOk: ok, dialReason: reason && clip(reason), dialledAt: new Date(), dialledUrl: url })
@@ -65,15 +176,4 @@ export async function dialBoxes(db: Database, everyMs: number, log: Logger): Pro
   };
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, rows.length) }, worker));
   return rows.length;
-}
-
-async function readAtMost(response: Response, limit: number): Promise<string> {
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  for await (const part of response.body ?? []) {
-    size += part.length;
-    if (size > limit) break;
-    parts.push(part);
-  }
-  return Buffer.concat(parts).toString('utf8');
 }

@@ -14,6 +14,7 @@ import {
   now,
   until,
 } from '#fleet/testing/fleet-fixture.ts';
+import { dialProof } from '#protocol/dial-back.ts';
 import { boxDetailSchema, claimSchema } from '#protocol/http-fleet.ts';
 import { newId } from '#protocol/ids.ts';
 import { type Heartbeat, parseDown, type UpKind } from '#protocol/messages.ts';
@@ -253,12 +254,15 @@ test('an address is not routed to before it was dialled, whatever was found at t
   const box = await fleet.enrol();
   const server = createServer((request, response) => {
     const nonce = new URL(request.url ?? '', 'http://box').searchParams.get('nonce');
-    response.end(JSON.stringify({ boxId: box.id, nonce }));
+    const proof = dialProof(impostor ? Buffer.alloc(32) : link.deliveryKey(), box.id, nonce ?? '');
+    response.end(JSON.stringify({ boxId: box.id, nonce, proof }));
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   const link = await box.connect();
+  let impostor = false;
   await link.hello();
+  await configured(link);
   await link.publish('heartbeat', heartbeat(box, `http://127.0.0.1:${port}`));
   await until('routable', async () => (await detail(box.id)).routable);
   await link.publish('heartbeat', heartbeat(box, 'http://127.0.0.1:1'));
@@ -269,6 +273,29 @@ test('an address is not routed to before it was dialled, whatever was found at t
   assert.equal(moved.routable, false);
   await link.publish('heartbeat', heartbeat(box, `http://localhost:${port}`));
   await until('routable again', async () => (await detail(box.id)).routable);
+  // Somebody else at its address, who knows its id and sees the nonce, is not the box.
+  impostor = true;
+  await link.publish('heartbeat', heartbeat(box, `http://127.0.0.1:${port}/`));
+  const unmasked = await until('the impostor', async () => {
+    const seen = await detail(box.id);
+    return seen.notRoutableReason === 'unreachable' && seen;
+  });
+  assert.equal(unmasked.routable, false);
+  const targets = [
+    { address: '127.0.0.1', port },
+    { address: '127.0.0.1', port: 22 },
+  ];
+  impostor = false;
+  await link.publish('dial-wanted', { v: 1, at: now(), targets });
+  const payload = await until('what it found', () => link.messages('dialled')[0]);
+  assert.deepEqual(parseDown('dialled', payload), {
+    v: 1,
+    results: [
+      { target: targets[0], code: 'ok' },
+      { target: targets[1], code: 'forbidden_port' },
+    ],
+    connectedFrom: '127.0.0.1',
+  });
   await link.close();
   server.close();
 });

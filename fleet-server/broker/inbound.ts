@@ -1,6 +1,7 @@
 import { and, eq } from 'drizzle-orm';
 import type { Logger } from 'pino';
 import { placementSubject } from '#fleet/assignments/assignments.ts';
+import { type DialParts, dialTargets } from '#fleet/boxes/dial-back.ts';
 import { requestCertificate } from '#fleet/certificates/requests.ts';
 import { complete, enqueue, type StoredCommand } from '#fleet/commands/outbox.ts';
 import type { Database } from '#fleet/database/database.ts';
@@ -9,7 +10,7 @@ import { settle, type Tariff } from '#fleet/deliveries/settle.ts';
 import { earningsOf } from '#fleet/ledger/earnings.ts';
 import type { Sources } from '#fleet/sources/sources.ts';
 import { judge } from '#fleet/spot-checks/spot-checks.ts';
-import { HearthError } from '#protocol/errors.ts';
+import { HearthError, messageOf } from '#protocol/errors.ts';
 import {
   type DownMessage,
   PROTOCOL_VERSION,
@@ -26,7 +27,7 @@ const STRAYS_AT_ONCE = 1000;
 /** What handlers may ask of the connection they came over. */
 export interface Link {
   /** Publishes to a box; lost if the box is gone, which is why answers are sent again on the next hello. */
-  send<K extends 'deliveries-ack' | 'earnings' | 'sources'>(
+  send<K extends 'deliveries-ack' | 'earnings' | 'sources' | 'dialled'>(
     boxId: string,
     kind: K,
     message: DownMessage<K>,
@@ -52,6 +53,8 @@ export class Inbound {
   readonly #log: Logger;
   readonly #sources: Sources;
   readonly #boxDomain: string | null;
+  readonly #dialParts: DialParts;
+  readonly #dialling = new Set<string>();
   readonly #indexes = new IndexAssembly();
 
   constructor(
@@ -63,7 +66,9 @@ export class Inbound {
     sources: Sources,
     /** Boxes' names are below it; null: they have none, and no certificates. */
     boxDomain: string | null,
+    dialParts: DialParts,
   ) {
+    this.#dialParts = dialParts;
     this.#boxDomain = boxDomain;
     this.#db = db;
     this.#sources = sources;
@@ -107,6 +112,9 @@ export class Inbound {
       case 'reply':
         await this.#reply(boxId, parseUp(kind, payload));
         return link.dispatch(boxId);
+      case 'dial-wanted':
+        this.#dialWanted(boxId, parseUp(kind, payload), link);
+        return;
       case 'sources-wanted':
         for (const sha256 of parseUp(kind, payload).sha256s) {
           const sources = await this.#sources.forFill(boxId, sha256);
@@ -126,6 +134,18 @@ export class Inbound {
 
   forget(boxId: string): void {
     this.#indexes.forget(boxId);
+  }
+
+  /** Not waited for: a dead address takes seconds, and the box has other things to say meanwhile. */
+  #dialWanted(boxId: string, { targets }: UpMessage<'dial-wanted'>, link: Link): void {
+    // One at a time: a box that asks again before it was answered is answered once.
+    if (this.#dialling.has(boxId)) return;
+    this.#dialling.add(boxId);
+    const connectedFrom = link.addressOf(boxId);
+    dialTargets(this.#dialParts, boxId, targets, connectedFrom)
+      .then((results) => link.send(boxId, 'dialled', { v: PROTOCOL_VERSION, results, connectedFrom }))
+      .catch((error: unknown) => this.#log.warn({ boxId, err: messageOf(error) }, 'could not dial a box'))
+      .finally(() => this.#dialling.delete(boxId));
   }
 
   async #index(boxId: string, message: UpMessage<'index'>): Promise<void> {

@@ -47,6 +47,7 @@ export async function fleetFixture(env: Record<string, string> = {}): Promise<Fl
   const read = readOptions({
     DATABASE_URL: database.url,
     HEARTH_KEYS_DIR: keysDir,
+    HEARTH_DIAL_PRIVATE: 'on',
     HEARTH_API_PORT: '0',
     HEARTH_ROUTER_PORT: '0',
     HEARTH_BROKER_PORT: '0',
@@ -174,6 +175,12 @@ export class BoxConnection {
 
   async publish<K extends UpKind>(kind: K, message: UpMessage<K>): Promise<void> {
     await this.client.publishAsync(upTopic(this.#box.id, kind), encodeUp(kind, message), { qos: 1 });
+  }
+
+  /** What it proves itself with at dial-backs, once it was configured. */
+  deliveryKey(): Buffer {
+    const command = this.commands().find(({ body }) => body.type === 'configure');
+    return Buffer.from(command?.body.type === 'configure' ? command.body.deliveryKey : '', 'base64url');
   }
 
   messages(kind: DownKind): Buffer[] {

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { expirePlacements } from '#fleet/assignments/assignments.ts';
 import { reconcileBox, unsettledBoxes } from '#fleet/assignments/reconcile.ts';
-import { dialBoxes } from '#fleet/boxes/dial-back.ts';
+import { type DialParts, dialBoxes } from '#fleet/boxes/dial-back.ts';
 import { endSilent } from '#fleet/boxes/silence.ts';
 import type { Database } from '#fleet/database/database.ts';
 import { askSpotCheck, boxesToCheck, closeLate } from '#fleet/spot-checks/spot-checks.ts';
@@ -12,6 +12,7 @@ export interface WorkerOptions {
   /** Brings one waiting certificate request to its end; false when none is due. Null: no certificates. */
   issue: (() => Promise<boolean>) | null;
   spotChecksPerHour: number;
+  dial: DialParts;
   dialEveryMs: number;
   heartbeatMs: number;
 }
@@ -41,7 +42,7 @@ export class Worker {
     this.#every(
       1000,
       'dial boxes',
-      async () => void (await dialBoxes(this.#db, options.dialEveryMs, this.#log)),
+      async () => void (await dialBoxes(this.#db, options.dial, options.dialEveryMs, this.#log)),
     );
     this.#every(5000, 'find silent boxes', async () => void (await endSilent(this.#db, options.heartbeatMs)));
     this.#every(2000, 'close late spot checks', async () => void (await closeLate(this.#db)));
