@@ -2,15 +2,17 @@ import { parseArgs } from 'node:util';
 import { arm } from './arm.ts';
 import { assign } from './assign.ts';
 import type { Bench } from './bench.ts';
+import { index } from './index.ts';
 import { describeMachine } from './measure.ts';
 import { memory } from './memory.ts';
 import type { Figure } from './report.ts';
 import { asJson, asTable } from './report.ts';
 import { router } from './router.ts';
 import { serve } from './serve.ts';
+import { slow } from './slow.ts';
 
 /** `npm run bench [name...] [-- --json] [--seconds 1] [--rounds 3]`: not a test, nothing fails for being slow. */
-const BENCHES: Record<string, Bench> = { serve, router, memory, assign, arm };
+const BENCHES: Record<string, Bench> = { serve, slow, router, memory, assign, arm };
 /** Minutes on an emulated board, and a core of the machine: only when asked for by name. */
 const ONLY_BY_NAME = ['arm'];
 

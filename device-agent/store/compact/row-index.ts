@@ -1,6 +1,8 @@
 /** Of its slots, so many are in use at most. */
 const MOST_FILLED = 0.8;
 const LEAST_SLOTS = 1024;
+/** Grown by this: doubling would leave half of it empty too often. */
+const GROWTH = 1.25;
 
 /**
  * Finds rows by the hash of their key: open addressing with linear probing, 4 bytes a slot. It keeps no keys:
@@ -25,8 +27,7 @@ export class RowIndex {
 
   /** The first row with this hash that `matches`; -1 when there is none. */
   find(hash: number, matches: (row: number) => boolean): number {
-    const mask = this.#slots.length - 1;
-    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+    for (let slot = this.#home(hash); ; slot = this.#next(slot)) {
       const entry = this.#slots[slot] ?? 0;
       if (entry === 0) return -1;
       if (matches(entry - 1)) return entry - 1;
@@ -35,19 +36,19 @@ export class RowIndex {
 
   /** Takes a row out, while its key can still be hashed. */
   remove(hash: number, row: number): void {
-    const mask = this.#slots.length - 1;
-    let hole = hash & mask;
+    const { length } = this.#slots;
+    let hole = this.#home(hash);
     while (this.#slots[hole] !== row + 1) {
       if (this.#slots[hole] === 0) return;
-      hole = (hole + 1) & mask;
+      hole = this.#next(hole);
     }
     this.#size--;
     // Those behind move up, so that no search ends before it has come to them.
-    for (let slot = (hole + 1) & mask; ; slot = (slot + 1) & mask) {
+    for (let slot = this.#next(hole); ; slot = this.#next(slot)) {
       const entry = this.#slots[slot] ?? 0;
       if (entry === 0) break;
-      const home = this.#hashOf(entry - 1) & mask;
-      if (((slot - home) & mask) < ((slot - hole) & mask)) continue;
+      const home = this.#home(this.#hashOf(entry - 1));
+      if ((slot - home + length) % length < (slot - hole + length) % length) continue;
       this.#slots[hole] = entry;
       hole = slot;
     }
@@ -55,15 +56,22 @@ export class RowIndex {
   }
 
   #put(hash: number, row: number): void {
-    const mask = this.#slots.length - 1;
-    let slot = hash & mask;
-    while (this.#slots[slot] !== 0) slot = (slot + 1) & mask;
+    let slot = this.#home(hash);
+    while (this.#slots[slot] !== 0) slot = this.#next(slot);
     this.#slots[slot] = row + 1;
+  }
+
+  /** Where a search begins: all of the hash counts, whatever the length. */
+  #home(hash: number): number {
+    return Math.floor(((hash >>> 0) / 2 ** 32) * this.#slots.length);
+  }
+  #next(slot: number): number {
+    return slot + 1 === this.#slots.length ? 0 : slot + 1;
   }
 
   #grow(): void {
     const old = this.#slots;
-    this.#slots = new Uint32Array(old.length * 2);
+    this.#slots = new Uint32Array(Math.ceil(old.length * GROWTH));
     for (const entry of old) if (entry !== 0) this.#put(this.#hashOf(entry - 1), entry - 1);
   }
 }
