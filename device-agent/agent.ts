@@ -8,6 +8,7 @@ import { HearthError, messageOf } from '#protocol/errors.ts';
 import type { BoxStatus } from '#protocol/http-box.ts';
 import { Account } from './account/account.ts';
 import { ActivityLog } from './activity/activity.ts';
+import { BoxCertificate } from './certificate/box-certificate.ts';
 import { Commands } from './commands/commands.ts';
 import { DiskWatch } from './disk-watch.ts';
 import { within } from './disks/places.ts';
@@ -33,6 +34,7 @@ import type { Options } from './options.ts';
 import { urlOf } from './options.ts';
 import { Executor } from './plan/executor.ts';
 import { BoxReaching } from './reach/box-reach.ts';
+import { Relaying } from './relay/relaying.ts';
 import { CONTENT_LIMITS, ContentServer } from './serve/content-server.ts';
 import { ServingMeter } from './serve/meter.ts';
 import { CertificateFiles, Certificates } from './serve/tls/certificates.ts';
@@ -95,6 +97,7 @@ export class Agent {
   readonly #watch: DiskWatch;
   readonly #integrityNews = new IntegrityNews();
   readonly #reach: BoxReaching;
+  readonly #relaying: Relaying;
   #identity: Identity | null = null;
   #settings: FleetSettings | null = null;
   #session: FleetSession | null = null;
@@ -109,20 +112,29 @@ export class Agent {
   static async start(options: Options, log: Logger, logs: LogRing | null = null): Promise<Agent> {
     const state = new StateDirectory(options.stateDir);
     await state.open();
-    const household = await Household.open(options.stateDir, options.household);
-    const agent = new Agent(options, state, household, log, logs, await state.readIdentity());
+    const opened = {
+      state,
+      household: await Household.open(options.stateDir, options.household),
+      certificate: await BoxCertificate.open(options.stateDir),
+      identity: await state.readIdentity(),
+    };
+    const agent = new Agent(options, opened, log, logs);
     await agent.#start();
     return agent;
   }
 
   private constructor(
     options: Options,
-    state: StateDirectory,
-    household: Household,
+    opened: {
+      state: StateDirectory;
+      household: Household;
+      certificate: BoxCertificate;
+      identity: Identity | null;
+    },
     log: Logger,
     logs: LogRing | null,
-    identity: Identity | null,
   ) {
+    const { state, household, certificate, identity } = opened;
     const clock = this.#clock;
     const stamp = () => clock.stamp();
     this.#options = options;
@@ -218,6 +230,7 @@ export class Agent {
       store: this.#store,
       clock,
       configure: (settings) => this.#configure(settings),
+      certificate: (chain) => certificate.accept(chain),
       sendHardware: () => this.#session?.sendHardware(),
       sendIndex: () => this.#session?.sendIndex(),
       report: (reports) => {
@@ -232,6 +245,16 @@ export class Agent {
       log,
       onPaired: (paired) => this.#paired(paired),
     });
+    this.#relaying = new Relaying({
+      certificate,
+      certificates: this.certificates,
+      content: this.#content,
+      securePort: () => this.#content.securePort,
+      request: (csr) => this.#session?.requestCertificate(csr),
+      clock,
+      log,
+      onChange: () => this.#session?.beat(),
+    });
     this.#reach = new BoxReaching({
       bind: options.bind,
       port: () => this.#contentPort,
@@ -241,7 +264,7 @@ export class Agent {
       // Without an identity nothing need outlive the process.
       secret: identity?.privateKey ?? randomUUID(),
       askFleet: (targets) => this.#session?.wantDialled(targets),
-      relay: () => ({ state: 'off' }),
+      relay: () => ({ state: this.#relaying.state }),
       onChange: () => this.#session?.beat(),
       now: () => clock.monotonic(),
       log,
@@ -309,6 +332,7 @@ export class Agent {
     await this.#content.drain(this.#options.drainMs);
     // After the last response: those under way come through the mapping.
     await this.#reach.close();
+    await this.#relaying.close();
     await this.#executor.close();
     await this.#downloads.stopAll();
     await this.#integrity.close();
@@ -359,6 +383,7 @@ export class Agent {
   }
 
   #openSession(identity: Identity): void {
+    void this.#relaying.begin(identity);
     this.#session = new FleetSession({
       identity,
       bootId: this.#bootId,
@@ -377,6 +402,7 @@ export class Agent {
       onGreeted: () => {
         this.#peers.beginSession();
         this.#tellIntegrity();
+        this.#relaying.askForCertificate();
       },
       onState: (state, problem) => {
         this.#validity.setLinked(state === 'online');
@@ -414,6 +440,7 @@ export class Agent {
   #useSettings(settings: FleetSettings): void {
     this.#settings = settings;
     this.#tokens.configure(settings.boxId, Buffer.from(settings.deliveryKey, 'base64url'));
+    this.#relaying.configure(settings);
   }
 
   #heartbeat() {

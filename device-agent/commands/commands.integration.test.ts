@@ -10,6 +10,7 @@ test('commands: a TTL beyond every calendar is kept to the last date that can be
   const commands = new Commands({
     store: made.store,
     clock: new Clock(),
+    certificate: async () => undefined,
     configure: async () => undefined,
     sendHardware: () => undefined,
     sendIndex: () => undefined,

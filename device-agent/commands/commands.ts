@@ -16,6 +16,8 @@ export interface CommandsOptions {
   clock: Clock;
   /** The fleet has (re)configured this box. */
   configure: (settings: Omit<FleetSettings, 'v' | 'boxId'>) => Promise<void>;
+  /** A certificate for the box's own name has come. */
+  certificate: (chain: string) => Promise<void>;
   sendHardware: () => void;
   sendIndex: () => void;
   report: (reports: AssetReport[]) => void;
@@ -56,6 +58,9 @@ export class Commands {
       case 'index':
         this.#options.sendIndex();
         return null;
+      case 'certificate':
+        await this.#options.certificate(body.chain);
+        return null;
       case 'spot-check': {
         const { sha256, chunkIndex, nonce } = body;
         const proof = await proveChunk(this.#options.store, sha256, chunkIndex, nonce);
@@ -67,8 +72,8 @@ export class Commands {
   async #configure(body: Body<'configure'>, issuedAtMs: number): Promise<null> {
     const { clock, configure, replan } = this.#options;
     clock.learn(issuedAtMs);
-    const { heartbeatIntervalMs, deliveryKey, routerUrl, relayUrls } = body;
-    await configure({ heartbeatIntervalMs, deliveryKey, routerUrl, relayUrls: relayUrls ?? [] });
+    const { heartbeatIntervalMs, deliveryKey, routerUrl, relayUrls = [], serverName = null } = body;
+    await configure({ heartbeatIntervalMs, deliveryKey, routerUrl, relayUrls, serverName });
     // What has expired can be told now.
     replan();
     return null;
@@ -106,8 +111,7 @@ export class Commands {
   async #get(sha256: string): Promise<CommandResult> {
     const { store } = this.#options;
     const object = store.catalog.objects.get(sha256);
-    if (!object || !object.isWanted)
-      throw new HearthError('not_held', 'this object is not known here');
+    if (!object || !object.isWanted) throw new HearthError('not_held', 'this object is not known here');
     const assets = object.assetIds.slice(0, MOST_ASSETS).flatMap((assetId) => {
       const asset = store.catalog.assets.get(assetId);
       return asset ? [{ assetId, siteId: asset.siteId, path: clip(asset.path) }] : [];

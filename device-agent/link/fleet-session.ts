@@ -185,6 +185,11 @@ export class FleetSession {
     this.#say('dial-wanted', { ...this.#base(), targets });
   }
 
+  /** Asks for a certificate for the box's own name; asked again as long as none has come. */
+  requestCertificate(csr: string): void {
+    this.#say('certificate-request', { ...this.#base(), csr });
+  }
+
   /** What a heartbeat tells has changed: the next one goes now. */
   beat(): void {
     if (this.#link.online) this.#beat();

@@ -1,4 +1,4 @@
-import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2';
+import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import type { Identity } from '#agent/identity/identity.ts';
 import { dialFleet, hostAndPort } from '#agent/link/dial.ts';
@@ -9,7 +9,7 @@ export interface TunnelParts {
   /** The local clock, ms since 1970. */
   nowMs: () => number;
   /** A client's request that the relay forwards; `client` is its address, by the relay's word. */
-  onRequest: (request: Http2ServerRequest, response: Http2ServerResponse, client: string) => void;
+  onRequest: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, client: string) => void;
   /** A client's own connection, carried unread; null while this box has nothing that speaks TLS to clients. */
   onConnection: ((connection: Duplex, client: string) => void) | null;
 }
@@ -62,16 +62,15 @@ export class Tunnel {
       maxSessionMemory: 16,
       maxOutstandingPings: 4,
     });
-    server.on('request', (request, response) => parts.onRequest(request, response, clientOf(request)));
-    server.on('connect', (request: Http2ServerRequest, response: Http2ServerResponse) => {
-      const { stream } = response;
-      if (!parts.onConnection) {
-        response.writeHead(503);
-        response.end();
-        return;
+    server.on('stream', (stream, headers) => {
+      stream.on('error', () => undefined);
+      const client = clientOf(headers);
+      if (headers[':method'] !== 'CONNECT') parts.onRequest(stream, headers, client);
+      else if (!parts.onConnection) stream.respond({ ':status': 503 }, { endStream: true });
+      else {
+        stream.respond({ ':status': 200 });
+        parts.onConnection(stream, client);
       }
-      stream.respond({ ':status': 200 });
-      parts.onConnection(stream, clientOf(request));
     });
     const opened = new Promise<ServerHttp2Session>((resolve) => server.once('session', resolve));
     // The way node:http2 serves a socket it did not accept itself, in the oldest Node a box may have.
@@ -102,7 +101,7 @@ export class Tunnel {
   }
 }
 
-function clientOf(request: Http2ServerRequest): string {
-  const value = request.headers[CLIENT_ADDRESS_HEADER];
+function clientOf(headers: IncomingHttpHeaders): string {
+  const value = headers[CLIENT_ADDRESS_HEADER];
   return typeof value === 'string' ? value.slice(0, 64) : '';
 }

@@ -55,6 +55,12 @@ export class Connections {
     return visitor;
   }
 
+  /** Who asks through a relay, by the relay's word: no connection of ours, so bounded by requests alone. */
+  relayed(address: string): Visitor {
+    const client = this.#clients.of(address, this.#clock.monotonic());
+    return { client, standing: this.#open.size >= this.#most ? 'turned_away' : 'served' };
+  }
+
   /** Closes whatever is still open. */
   destroyAll(): void {
     for (const socket of this.#open.keys()) socket.destroy();

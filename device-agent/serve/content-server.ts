@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import http from 'node:http';
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
 import { totalmem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -23,7 +24,7 @@ import { Lane } from './fast-lane/lane.ts';
 import { Http2Connections } from './http2/http2-server.ts';
 import type { ServingMeter } from './meter.ts';
 import type { Outlet } from './outlet.ts';
-import { Http1Outlet } from './outlet.ts';
+import { Http1Outlet, Http2Outlet } from './outlet.ts';
 import type { RequestHead } from './reply.ts';
 import { faultOf } from './request-faults.ts';
 import { Sources } from './sources.ts';
@@ -203,6 +204,11 @@ export class ContentServer {
     return this.#lane.size;
   }
 
+  /** Where it takes TLS; null while it does not. */
+  get securePort(): number | null {
+    return this.#secure?.port ?? null;
+  }
+
   /** @returns the port it listens on */
   async listen(port: number, address: string): Promise<number> {
     await new Promise<void>((resolve, reject) => {
@@ -247,6 +253,22 @@ export class ContentServer {
       }
     });
     return certificates.current ? open(certificates.current) : null;
+  }
+
+  /**
+   * Answers a request that came through a relay.
+   * @param client the address of who asks, by the relay's word
+   */
+  relayed(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, client: string): void {
+    const { ':method': method = '', ':path': target = '' } = headers;
+    const visitor = this.#connections.relayed(client);
+    // Nothing is read of a body; the relay forwards none.
+    const plain = { ...headers, 'content-length': undefined };
+    void this.#carryOut(
+      new Http2Outlet(stream, visitor.client.flow),
+      { method, target, headers: plain, visitor },
+      null,
+    );
   }
 
   /** Sends new requests back to the router, lets running responses end within `boundMs`, and closes. */

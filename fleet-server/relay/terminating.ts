@@ -122,8 +122,9 @@ export class Forwarder {
       waitForBox(null);
       if (response.destroyed) return;
       if (!answered) this.#instead(response, target);
-      // Cut short: the client must not take what it has for the whole.
-      else if (!stream.readableEnded || stream.rstCode !== constants.NGHTTP2_NO_ERROR) response.destroy();
+      // Not at 'end': a box that breaks off may end the stream first. What it sent must not pass for the whole.
+      else if (stream.readableEnded && stream.rstCode === constants.NGHTTP2_NO_ERROR) response.end();
+      else response.destroy();
     });
     response.once('close', () => {
       if (!stream.closed) cancel();
@@ -146,7 +147,6 @@ export class Forwarder {
           stream.resume();
         });
       });
-      stream.once('end', () => response.end());
     });
   }
 

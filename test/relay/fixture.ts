@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
-import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
@@ -27,7 +27,7 @@ export interface RelayRig {
 }
 
 export interface BoxServing {
-  onRequest: (request: Http2ServerRequest, response: Http2ServerResponse, client: string) => void;
+  onRequest: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, client: string) => void;
   onConnection: ((connection: Duplex, client: string) => void) | null;
 }
 
@@ -99,9 +99,9 @@ export async function relayRig(t: TestContext): Promise<RelayRig> {
         log: SILENT,
         backoff: { baseMs: 50, capMs: 300 },
         onConnection: serve.onConnection ?? null,
-        onRequest: (request, response, client) => {
-          if (answersHealth(id, request, response)) return;
-          serve.onRequest?.(request, response, client);
+        onRequest: (stream, headers, client) => {
+          if (answersHealth(id, stream, headers)) return;
+          serve.onRequest?.(stream, headers, client);
         },
       });
       closers.push(() => tunnels.close());
@@ -110,10 +110,12 @@ export async function relayRig(t: TestContext): Promise<RelayRig> {
   };
 }
 
-function answersHealth(id: string, request: Http2ServerRequest, response: Http2ServerResponse): boolean {
-  const nonce = /^\/_hearth\/health\?nonce=(.*)$/.exec(request.url)?.[1];
+/** As a box does; `id` is who it says it is. */
+export function answersHealth(id: string, stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean {
+  const nonce = /^\/_hearth\/health\?nonce=(.*)$/.exec(headers[':path'] ?? '')?.[1];
   if (nonce === undefined) return false;
-  response.end(JSON.stringify({ boxId: id, nonce }));
+  stream.respond({ ':status': 200 });
+  stream.end(JSON.stringify({ boxId: id, nonce }));
   return true;
 }
 

@@ -9,7 +9,7 @@ import { RelayTunnels } from '#agent/relay/tunnels.ts';
 import { waitFor } from '#fleet/client/fleet-api.ts';
 import type { Relay } from '#fleet/relay/relay.ts';
 import { relayedContentUrl } from '#protocol/relay.ts';
-import { noise, relayRig } from './fixture.ts';
+import { answersHealth, noise, relayRig } from './fixture.ts';
 
 const until = (what: string, holds: () => boolean | Promise<boolean>) =>
   waitFor(async () => (await holds()) || null, `still not: ${what}`, { timeoutMs: 20_000 });
@@ -21,17 +21,18 @@ test('a request goes through to the box and the answer back: range, head, client
   const bytes = noise(3_000_000);
   const seen: { url: string; client: string; cookie: unknown; method: string }[] = [];
   const box = await rig.box({
-    onRequest: (request, response, client) => {
-      const { url, method, headers } = request;
-      seen.push({ url, client, cookie: headers.cookie, method });
+    onRequest: (stream, headers, client) => {
+      const { ':path': url = '', ':method': method = '', cookie } = headers;
+      seen.push({ url, client, cookie, method });
       const range = /^bytes=(\d+)-(\d+)$/.exec(String(headers.range ?? ''));
       const part = range ? bytes.subarray(Number(range[1]), Number(range[2]) + 1) : bytes;
-      response.writeHead(range ? 206 : 200, {
+      stream.respond({
+        ':status': range ? 206 : 200,
         'content-length': part.length,
         etag: '"x"',
         'content-type': 'video/mp4',
       });
-      response.end(method === 'HEAD' ? '' : part);
+      stream.end(method === 'HEAD' ? '' : part);
     },
   });
   box.tunnels.use([relay.urls.tunnelUrl]);
@@ -109,10 +110,7 @@ test('a box that does not answer through its tunnel as itself is not counted as 
     backoff: { baseMs: 50, capMs: 100 },
     onConnection: null,
     // Another box's name in its answer.
-    onRequest: (request, response) => {
-      const nonce = new URL(request.url, 'http://x').searchParams.get('nonce');
-      response.end(JSON.stringify({ boxId: box.id, nonce }));
-    },
+    onRequest: (stream, headers) => answersHealth(box.id, stream, headers),
   });
   t.after(() => tunnels.close());
   tunnels.use([relay.urls.tunnelUrl]);
@@ -131,9 +129,9 @@ test('an answer that the box breaks off is broken off for the client, never pass
   const relay = await rig.relay();
   const bytes = noise(1_000_000);
   const box = await rig.box({
-    onRequest: (_request, response) => {
-      response.writeHead(200);
-      response.write(bytes.subarray(0, 400_000), () => response.stream.close(2));
+    onRequest: (stream) => {
+      stream.respond({ ':status': 200 });
+      stream.write(bytes.subarray(0, 400_000), () => stream.close(2));
     },
   });
   box.tunnels.use([relay.urls.tunnelUrl]);
@@ -207,16 +205,16 @@ test('a relay that stops: boxes are at the other one first, what runs ends whole
   const rig = await relayRig(t);
   const bytes = noise(400_000);
   const box = await rig.box({
-    onRequest: (_request, response) => {
+    onRequest: (stream) => {
       // Slow enough to be under way when the relay stops.
-      response.writeHead(200, { 'content-length': bytes.length });
+      stream.respond({ ':status': 200, 'content-length': bytes.length });
       let at = 0;
       const timer = setInterval(() => {
-        response.write(bytes.subarray(at, at + 20_000));
+        stream.write(bytes.subarray(at, at + 20_000));
         at += 20_000;
         if (at < bytes.length) return;
         clearInterval(timer);
-        response.end();
+        stream.end();
       }, 10);
     },
   });

@@ -53,6 +53,10 @@ export class SecurePort {
     });
   }
 
+  get port(): number | null {
+    return (this.#port.address() as AddressInfo | null)?.port ?? null;
+  }
+
   /** @returns the port it listens on */
   async listen(port: number, address: string): Promise<number> {
     await new Promise<void>((resolve, reject) => {
