@@ -26,8 +26,12 @@ export interface ServingBox {
   close(): Promise<void>;
 }
 
-export async function startServingBox(sizes: number[]): Promise<ServingBox> {
-  const system = await TestSystem.start({ boxes: 1 });
+/** @param agentEnv options of the agent beside those of every test */
+export async function startServingBox(
+  sizes: number[],
+  agentEnv: Record<string, string> = {},
+): Promise<ServingBox> {
+  const system = await TestSystem.start({ boxes: 1, agentEnv });
   try {
     const site = await system.addSite();
     for (const size of sizes) system.origin.write(pathOf(size), randomBytes(size));

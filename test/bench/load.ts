@@ -1,4 +1,6 @@
+import type { Socket } from 'node:net';
 import { connect } from 'node:net';
+import tls from 'node:tls';
 import type { LoadPlan, LoadResult } from './load-plan.ts';
 import { loadPlanSchema } from './load-plan.ts';
 
@@ -39,8 +41,37 @@ class Load {
     return { requests, bytes, measuredMs, p50Ms: at(0.5), p99Ms: at(0.99), errors, firstError };
   }
 
+  private connect(take: (data: Buffer) => void): Socket {
+    return connect({
+      port: this.plan.port,
+      host: '127.0.0.1',
+      // One buffer for each connection, whatever comes: the load must not be the bottleneck.
+      onread: {
+        buffer: Buffer.allocUnsafe(256 * 1024),
+        callback: (size, buffer) => {
+          take(Buffer.from(buffer.buffer, buffer.byteOffset, size));
+          return true;
+        },
+      },
+    });
+  }
+
+  private connectSecurely(take: (data: Buffer) => void): Socket {
+    const socket = tls.connect({
+      port: this.plan.port,
+      host: '127.0.0.1',
+      servername: 'localhost',
+      rejectUnauthorized: false,
+      minVersion: 'TLSv1.3',
+      ciphers: 'TLS_AES_128_GCM_SHA256',
+      ALPNProtocols: ['http/1.1'],
+    });
+    socket.on('data', take);
+    return socket;
+  }
+
   private open(index: number): void {
-    const { host, port, paths, expectStatus, expectBytes } = this.plan;
+    const { host, paths, expectStatus, expectBytes } = this.plan;
     const text = Buffer.from(
       `GET ${paths[index % paths.length]} HTTP/1.1\r\nHost: ${host}\r\nAccept-Encoding: identity\r\n\r\n`,
     );
@@ -103,20 +134,9 @@ class Load {
       if (left === 0) finished();
       else if (body.length > 0) take(body);
     };
-    const socket = connect({
-      port,
-      host: '127.0.0.1',
-      // One buffer for each connection, whatever comes: the load must not be the bottleneck.
-      onread: {
-        buffer: Buffer.allocUnsafe(256 * 1024),
-        callback: (size, buffer) => {
-          take(Buffer.from(buffer.buffer, buffer.byteOffset, size));
-          return true;
-        },
-      },
-    });
+    const socket: Socket = this.plan.secure ? this.connectSecurely(take) : this.connect(take);
     socket.setNoDelay(true);
-    socket.on('connect', ask);
+    socket.on(this.plan.secure ? 'secureConnect' : 'connect', ask);
     socket.on('error', (error) => fail(error.message));
     socket.on('close', () => {
       if (this.over) return;

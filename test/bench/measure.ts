@@ -10,7 +10,7 @@ import { loadResultSchema } from './load-plan.ts';
 /** Clock ticks a second in /proc (USER_HZ): 100 on every Linux Node runs on. */
 const TICKS_PER_SECOND = 100;
 const SERVER_CORE = '1';
-const LOAD_CORE = '0';
+export const LOAD_CORE = '0';
 
 /** Why a bench that pins processes and reads /proc cannot run here; null when it can. */
 export function cannotPin(): string | null {

@@ -18,16 +18,34 @@ const SETTINGS: Record<NginxKind, string> = {
 export interface Nginx {
   name: string;
   port: number;
+  /** Null without a certificate. */
+  securePort: number | null;
   /** Its one worker, and its master. */
   workerPids: number[];
   stop(): Promise<void>;
 }
 
+/** PEM files. */
+export interface CertificateFiles {
+  cert: string;
+  key: string;
+}
+
 /** Starts nginx with one worker over `root`; null where it is not installed. Answers 302 at /redirect. */
-export async function startNginx(kind: NginxKind, root: string, directory: string): Promise<Nginx | null> {
+export async function startNginx(
+  kind: NginxKind,
+  root: string,
+  directory: string,
+  certificate: CertificateFiles | null = null,
+): Promise<Nginx | null> {
   const program = findTool('nginx');
   if (program === null) return null;
   const port = await testPort();
+  const securePort = certificate ? await testPort() : null;
+  const secure = certificate
+    ? `listen 127.0.0.1:${securePort} ssl; ssl_certificate ${certificate.cert}; ssl_certificate_key ${certificate.key};
+       ssl_protocols TLSv1.3; ssl_session_cache shared:bench:1m;`
+    : '';
   const home = join(directory, `nginx-${kind}`);
   mkdirSync(home, { recursive: true });
   // Its worker runs as another user when we are root.
@@ -39,12 +57,13 @@ export async function startNginx(kind: NginxKind, root: string, directory: strin
   writeFileSync(
     conf,
     `daemon off; worker_processes 1; pid nginx.pid; error_log error.log;
-     events { worker_connections 768; }
+     events { worker_connections 4096; }
      http {
        ${SETTINGS[kind]} ${temporary.join(' ')}
        default_type application/octet-stream;
        server {
          listen 127.0.0.1:${port} default_server;
+         ${secure}
          root ${root};
          location = /redirect { return 302 http://127.0.0.1/elsewhere; }
        }
@@ -68,6 +87,7 @@ export async function startNginx(kind: NginxKind, root: string, directory: strin
   return {
     name: `nginx-${kind}`,
     port,
+    securePort,
     workerPids: childrenOf(child.pid ?? 0),
     stop: async () => {
       child.kill('SIGTERM');

@@ -1,8 +1,13 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { testCertificate } from '#agent/serve/tls/test-certificate.ts';
+import { testPort } from '#test/support/system.ts';
 import type { Bench, BenchContext, ServingBox } from './bench.ts';
 import { KIB, MIB, pathOf, signedPaths, startServingBox } from './bench.ts';
 import type { Measured } from './measure.ts';
 import { cannotPin, measure, median, pinServer } from './measure.ts';
-import type { Nginx } from './nginx.ts';
+import type { CertificateFiles, Nginx } from './nginx.ts';
 import { startNginx } from './nginx.ts';
 
 const SIZES = [
@@ -11,10 +16,24 @@ const SIZES = [
   { name: '64MiB', bytes: 64 * MIB },
 ];
 const CONNECTIONS = [1, 16, 128];
+/** Over TLS fewer: what it costs is the encryption, the same for every size above some. */
+const SECURE_CASES = [
+  { name: '64KiB', bytes: 64 * KIB, connections: 16 },
+  { name: '1MiB', bytes: MIB, connections: 16 },
+  { name: '1MiB', bytes: MIB, connections: 128 },
+];
+
+interface Case {
+  name: string;
+  bytes: number;
+  connections: number;
+  secure?: boolean;
+}
 
 interface Server {
   name: string;
   port: number;
+  securePort: number | null;
   pids: number[];
   paths: (sizeBytes: number, connections: number) => string[];
 }
@@ -26,52 +45,75 @@ interface Server {
 export const serve: Bench = async (context) => {
   const why = cannotPin();
   if (why !== null) return context.progress(`serve: skipped, ${why}`);
-  const box = await startServingBox(SIZES.map((size) => size.bytes));
+  const folder = mkdtempSync(join(tmpdir(), 'hearth-bench-'));
+  const certificate = await writeCertificate(folder);
+  const securePort = await testPort();
+  const box = await startServingBox(
+    SIZES.map((size) => size.bytes),
+    {
+      HEARTH_TLS_CERT: certificate.cert,
+      HEARTH_TLS_KEY: certificate.key,
+      HEARTH_TLS_PORT: String(securePort),
+    },
+  );
   const peers: Nginx[] = [];
   try {
     for (const kind of ['packaged', 'tuned'] as const) {
-      const nginx = await startNginx(kind, box.system.origin.root, box.system.directory);
+      const nginx = await startNginx(kind, box.system.origin.root, box.system.directory, certificate);
       if (nginx) peers.push(nginx);
       else context.progress(`serve: without nginx-${kind}, it is not installed`);
     }
-    const servers = [ours(box), ...peers.map(theirs)];
+    const servers = [ours(box, securePort), ...peers.map(theirs)];
     for (const server of servers) pinServer(server.pids);
     for (const size of SIZES) {
-      for (const connections of CONNECTIONS) await oneCase(context, servers, size, connections);
+      for (const connections of CONNECTIONS) await oneCase(context, servers, { ...size, connections });
     }
+    for (const secure of SECURE_CASES) await oneCase(context, servers, { ...secure, secure: true });
   } finally {
     for (const peer of peers) await peer.stop();
     await box.close();
+    rmSync(folder, { recursive: true, force: true });
   }
 };
 
-function ours(box: ServingBox): Server {
+/** A certificate of our own, for the box and its peers. */
+async function writeCertificate(folder: string): Promise<CertificateFiles> {
+  const { cert, key } = await testCertificate();
+  const files = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') };
+  writeFileSync(files.cert, cert);
+  writeFileSync(files.key, key);
+  return files;
+}
+
+function ours(box: ServingBox, securePort: number): Server {
   const agent = box.system.box(0);
   return {
     name: 'hearth',
     port: agent.contentPort,
+    securePort,
     pids: [agent.pid],
     paths: (bytes, connections) => signedPaths(box, pathOf(bytes), connections),
   };
 }
 
 function theirs(nginx: Nginx): Server {
-  return { name: nginx.name, port: nginx.port, pids: nginx.workerPids, paths: (bytes) => [pathOf(bytes)] };
+  const { name, port, securePort, workerPids: pids } = nginx;
+  return { name, port, securePort, pids, paths: (bytes) => [pathOf(bytes)] };
 }
 
 async function oneCase(
   { measureMs, rounds, emit, progress }: BenchContext,
   servers: Server[],
-  size: { name: string; bytes: number },
-  connections: number,
+  { secure = false, connections, ...size }: Case,
 ): Promise<void> {
-  const name = `http ${size.name} c${connections}`;
+  const name = `${secure ? 'https' : 'http'} ${size.name} c${connections}`;
   progress(`serve: ${name}`);
   const runs = new Map<string, Measured[]>(servers.map((server) => [server.name, []]));
   for (let round = 0; round < rounds; round++) {
     for (const server of servers) {
       const plan = {
-        port: server.port,
+        port: secure ? (server.securePort ?? 0) : server.port,
+        secure,
         host: 'bench.localhost',
         paths: server.paths(size.bytes, connections),
         connections,
