@@ -5,6 +5,7 @@ import { Shaper } from '#agent/uplink/shaper.ts';
 import { messageOf } from '#protocol/errors.ts';
 import type { Resolve } from './address-policy.ts';
 import { namesLocalMachine, publicLookup, refuseLocalMachine } from './address-policy.ts';
+import { AheadWindow } from './ahead-window.ts';
 import { spanOf } from './answer.ts';
 import { OriginError } from './origin-error.ts';
 import { Payment } from './payment.ts';
@@ -25,9 +26,6 @@ export const ORIGIN_DEFAULTS: OriginOptions = {
 };
 
 const MOST_REDIRECTS = 5;
-/** Under a cap a request asks for no more than comes within this time, ms: see `ask`. */
-const SLICE_MS = 200;
-const LEAST_SLICE = 4_096;
 
 /** A source as it is asked. */
 export interface Asked {
@@ -65,6 +63,7 @@ interface Opened {
 export class OriginClient {
   readonly #options: OriginOptions;
   readonly #down: Shaper;
+  readonly #window: AheadWindow;
   readonly #lookup: ReturnType<typeof publicLookup>;
   /** One pair for what may be anywhere, one for what must be outside: a connection of the first is not reused there. */
   readonly #local: { http: http.Agent; https: https.Agent };
@@ -73,6 +72,7 @@ export class OriginClient {
   constructor(options: OriginOptions, down: Shaper = new Shaper(), resolve?: Resolve) {
     this.#options = options;
     this.#down = down;
+    this.#window = new AheadWindow(() => down.bytesPerSecond);
     this.#lookup = publicLookup(resolve);
     const agents = () => {
       const limits = {
@@ -114,10 +114,8 @@ export class OriginClient {
   }
 
   #partOf(asked: Asked, at: number): Asked {
-    const rate = this.#down.bytesPerSecond;
     const left = asked.start + asked.length - at;
-    const most = rate === null ? left : Math.max(LEAST_SLICE, Math.floor((rate * SLICE_MS) / 1000));
-    return { start: at, length: Math.min(left, most), sizeBytes: asked.sizeBytes };
+    return { start: at, length: Math.min(left, this.#window.partBytes), sizeBytes: asked.sizeBytes };
   }
 
   async *#parts(first: Opened, asked: Asked, trust: Trust, signal: AbortSignal): AsyncGenerator<Buffer> {
@@ -135,7 +133,7 @@ export class OriginClient {
   async #follow(url: string, asked: Asked, trust: Trust, signal: AbortSignal): Promise<Opened> {
     let at = url;
     for (let hop = 0; hop <= MOST_REDIRECTS; hop++) {
-      const payment = new Payment(this.#down, new URL(at).host, signal);
+      const payment = new Payment(this.#down, this.#window, new URL(at).host, signal);
       try {
         await payment.ahead(asked.length);
         const { response, givenUp } = await this.#request(at, asked, trust, signal, payment);

@@ -1,18 +1,21 @@
 import type http from 'node:http';
 import type { Shaper } from '#agent/uplink/shaper.ts';
+import type { AheadWindow } from './ahead-window.ts';
 import { OriginError } from './origin-error.ts';
 
 /** What one request costs of the household's line: paid ahead as far as it is known, else as it comes. */
 export class Payment {
   readonly #down: Shaper;
+  readonly #window: AheadWindow;
   readonly #flow: string;
   readonly #signal: AbortSignal;
   #aheadBytes = 0;
   /** Waiting for its turn. */
   waiting = false;
 
-  constructor(down: Shaper, flow: string, signal: AbortSignal) {
+  constructor(down: Shaper, window: AheadWindow, flow: string, signal: AbortSignal) {
     this.#down = down;
+    this.#window = window;
     this.#flow = flow;
     this.#signal = signal;
   }
@@ -20,8 +23,14 @@ export class Payment {
   /** Pays for bytes that are about to be asked for; without a cap they are counted as they come. */
   async ahead(bytes: number): Promise<void> {
     if (this.#down.bytesPerSecond === null) return;
-    await this.#pay(bytes);
-    this.#aheadBytes += bytes;
+    await this.#window.enter(bytes, this.#signal);
+    try {
+      await this.#pay(bytes);
+    } catch (error) {
+      this.#window.leave(bytes);
+      throw error;
+    }
+    this.#aheadBytes = bytes;
   }
 
   /** The head of an answer has come: status line, and name, colon, space, value and line end of each header. */
@@ -35,12 +44,15 @@ export class Payment {
   received(bytes: number): Promise<void> | null {
     const covered = Math.min(bytes, this.#aheadBytes);
     this.#aheadBytes -= covered;
+    if (covered > 0) this.#window.leave(covered);
     return covered === bytes ? null : this.#pay(bytes - covered);
   }
 
   /** What was paid for and did not come. */
   end(): void {
-    if (this.#aheadBytes > 0) this.#down.giveBack(this.#aheadBytes);
+    if (this.#aheadBytes === 0) return;
+    this.#down.giveBack(this.#aheadBytes);
+    this.#window.leave(this.#aheadBytes);
     this.#aheadBytes = 0;
   }
 

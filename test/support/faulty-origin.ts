@@ -27,7 +27,9 @@ export class FaultyOrigin {
   readonly root: string;
   readonly faults = new Map<string, Fault>();
   /** Requests so far, oldest first. */
-  readonly requests: { method: string; path: string; range: string | undefined }[] = [];
+  readonly requests: { method: string; path: string; range: string | undefined; atMs: number }[] = [];
+  /** Connections open at once, the most there were. */
+  mostConnections = 0;
   private server: Origin | null = null;
   private port = 0;
 
@@ -67,6 +69,11 @@ export class FaultyOrigin {
     const server = createServer((request, response) => {
       this.answer(request, response).catch(() => response.destroy());
     });
+    let open = 0;
+    server.on('connection', (socket) => {
+      this.mostConnections = Math.max(this.mostConnections, ++open);
+      socket.once('close', () => open--);
+    });
     this.server = await listen(server, this.port);
     this.port = this.server.port;
   }
@@ -78,7 +85,12 @@ export class FaultyOrigin {
 
   private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = decodeURIComponent(request.url?.split('?')[0] ?? '/');
-    this.requests.push({ method: request.method ?? '', path, range: request.headers.range });
+    this.requests.push({
+      method: request.method ?? '',
+      path,
+      range: request.headers.range,
+      atMs: performance.now(),
+    });
     const fault = this.faults.get(path);
     if (fault === undefined) return serveFile(this.root, request, response);
     if (fault === 'silent') return;
