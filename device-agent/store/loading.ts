@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { wait } from '#agent/time/backoff.ts';
 import { messageOf } from '#protocol/errors.ts';
+import { LIMITS } from '#protocol/limits.ts';
 import type { AssetEntry, Catalog, ObjectEntry } from './catalog.ts';
 import { ASSET_ID_BYTES, packAssetId, unpackAssetId } from './compact/asset-id.ts';
 import type { Disk } from './disk.ts';
@@ -11,6 +12,8 @@ import type { Snapshot } from './snapshot.ts';
 
 /** Manifests read before the others get their turn at the disk. */
 const BATCH = 32;
+/** As many as an index can name. */
+export const MOST_ASSETS = LIMITS.indexPages * LIMITS.indexEntriesPerPage;
 /** A store with so few that the snapshot does not have is read whole before anything else happens. */
 const FEW = 1_000;
 /** Manifests compared with the snapshot in the background, each second: two small reads each. */
@@ -195,7 +198,9 @@ export class Loading {
         log.warn({ assetId, reason: messageOf(error) }, 'a manifest is damaged and is left alone');
       return;
     }
-    if (disk.readable) await this.#put(record);
+    if (!disk.readable) return;
+    if (this.#parts.catalog.assetCount < MOST_ASSETS) await this.#put(record);
+    else log.warn({ assetId }, 'more assets lie on the disk than a box may hold');
   }
 
   async #put({ asset, expiresAtMs, issuedAtMs, pinned }: ManifestRecord): Promise<AssetEntry> {

@@ -9,7 +9,7 @@ import { Catalog, reportOf } from './catalog.ts';
 import { hashSlice, PIECE_BYTES } from './chunk-reader.ts';
 import type { Disk } from './disk.ts';
 import { isMediumError } from './disk-health.ts';
-import { Loading } from './loading.ts';
+import { Loading, MOST_ASSETS } from './loading.ts';
 import { ManifestFiles } from './manifest-files.ts';
 import type { ObjectFile } from './object-file.ts';
 import type { ObjectFilesOptions, PartialObject } from './object-files.ts';
@@ -194,6 +194,12 @@ export class Store {
         if (other && (other.sizeBytes !== manifest.sizeBytes || other.chunkHashes !== manifest.chunkHashes)) {
           throw new HearthError('conflict', `${manifest.assetId} and ${sharer} differ on one SHA-256`);
         }
+      }
+      if (!known && this.catalog.assetCount >= MOST_ASSETS) {
+        throw new HearthError(
+          'payload_too_large',
+          `a box holds at most ${MOST_ASSETS} assets: delete some first`,
+        );
       }
       if (known) await this.#snapshot.doubt(manifest.assetId);
       await this.#manifests.write(manifest, expiresAtMs, issuedAtMs, pinned);

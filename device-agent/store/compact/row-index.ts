@@ -4,13 +4,19 @@ const LEAST_SLOTS = 1024;
 /** Grown by this: doubling would leave half of it empty too often. */
 const GROWTH = 1.25;
 
+/** The low bits of a slot are row + 1, the others are of the hash: most wrong rows need not be looked at. */
+const ROW_BITS = 20;
+const ROW_MASK = 2 ** ROW_BITS - 1;
+/** Rows that can be told apart: twice what a box may hold. */
+export const MOST_ROWS = ROW_MASK;
+
 /**
  * Finds rows by the hash of their key: open addressing with linear probing, 4 bytes a slot. It keeps no keys:
  * whoever asks compares the full key with each candidate. Several rows may have one key.
  */
 export class RowIndex {
   readonly #hashOf: (row: number) => number;
-  /** Row + 1; 0 is empty. */
+  /** 0 is empty. */
   #slots = new Uint32Array(LEAST_SLOTS);
   #size = 0;
 
@@ -19,7 +25,9 @@ export class RowIndex {
     this.#hashOf = hashOf;
   }
 
+  /** @throws RangeError when there are more rows than can be told apart */
   add(hash: number, row: number): void {
+    if (row >= MOST_ROWS) throw new RangeError(`more than ${MOST_ROWS} rows`);
     if (this.#size + 1 > this.#slots.length * MOST_FILLED) this.#grow();
     this.#put(hash, row);
     this.#size++;
@@ -30,7 +38,9 @@ export class RowIndex {
     for (let slot = this.#home(hash); ; slot = this.#next(slot)) {
       const entry = this.#slots[slot] ?? 0;
       if (entry === 0) return -1;
-      if (matches(entry - 1)) return entry - 1;
+      if ((entry ^ hash) >>> ROW_BITS !== 0) continue;
+      const row = (entry & ROW_MASK) - 1;
+      if (matches(row)) return row;
     }
   }
 
@@ -38,7 +48,7 @@ export class RowIndex {
   remove(hash: number, row: number): void {
     const { length } = this.#slots;
     let hole = this.#home(hash);
-    while (this.#slots[hole] !== row + 1) {
+    while (((this.#slots[hole] ?? 0) & ROW_MASK) !== row + 1) {
       if (this.#slots[hole] === 0) return;
       hole = this.#next(hole);
     }
@@ -47,7 +57,7 @@ export class RowIndex {
     for (let slot = this.#next(hole); ; slot = this.#next(slot)) {
       const entry = this.#slots[slot] ?? 0;
       if (entry === 0) break;
-      const home = this.#home(this.#hashOf(entry - 1));
+      const home = this.#home(this.#hashOf((entry & ROW_MASK) - 1));
       if ((slot - home + length) % length < (slot - hole + length) % length) continue;
       this.#slots[hole] = entry;
       hole = slot;
@@ -58,12 +68,13 @@ export class RowIndex {
   #put(hash: number, row: number): void {
     let slot = this.#home(hash);
     while (this.#slots[slot] !== 0) slot = this.#next(slot);
-    this.#slots[slot] = row + 1;
+    this.#slots[slot] = ((hash >>> ROW_BITS) << ROW_BITS) | (row + 1);
   }
 
-  /** Where a search begins: all of the hash counts, whatever the length. */
+  /** Where a search begins: by the low bits, which are not in the slot, and with some of the others. */
   #home(hash: number): number {
-    return Math.floor(((hash >>> 0) / 2 ** 32) * this.#slots.length);
+    const turned = ((hash << (32 - ROW_BITS)) | (hash >>> ROW_BITS)) >>> 0;
+    return Math.floor((turned / 2 ** 32) * this.#slots.length);
   }
   #next(slot: number): number {
     return slot + 1 === this.#slots.length ? 0 : slot + 1;
@@ -72,7 +83,11 @@ export class RowIndex {
   #grow(): void {
     const old = this.#slots;
     this.#slots = new Uint32Array(Math.ceil(old.length * GROWTH));
-    for (const entry of old) if (entry !== 0) this.#put(this.#hashOf(entry - 1), entry - 1);
+    for (const entry of old) {
+      if (entry === 0) continue;
+      const row = (entry & ROW_MASK) - 1;
+      this.#put(this.#hashOf(row), row);
+    }
   }
 }
 
