@@ -205,7 +205,8 @@ export class Loading {
 
   async #put({ asset, expiresAtMs, issuedAtMs, pinned }: ManifestRecord): Promise<AssetEntry> {
     const { catalog } = this.#parts;
-    const isNew = !catalog.objects.has(asset.sha256);
+    // One that nothing wanted (its asset was in doubt) was not looked for on the disk either.
+    const isNew = !catalog.objects.get(asset.sha256)?.isWanted;
     const entry = catalog.put(asset, expiresAtMs, issuedAtMs, pinned);
     if (isNew) await this.#settle(entry.object);
     return entry;

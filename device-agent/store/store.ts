@@ -203,7 +203,7 @@ export class Store {
       }
       if (known) await this.#snapshot.doubt(manifest.assetId);
       await this.#manifests.write(manifest, expiresAtMs, issuedAtMs, pinned);
-      const isNew = !this.catalog.objects.has(manifest.sha256);
+      const isNew = !this.catalog.objects.get(manifest.sha256)?.isWanted;
       const asset = this.catalog.put(manifest, expiresAtMs, issuedAtMs, pinned);
       this.#orphans.delete(manifest.sha256);
       // Its bytes may be here from before, or the disk may be read only as far as this.
