@@ -5,12 +5,12 @@ import { makeFolder } from './folders.ts';
 import type { DiskLayout } from './layout.ts';
 
 const OBJECT = /^[0-9a-f]{64}$/;
-/** What the other box was to hold, had begun and had counted: of no use to this one. */
-const THEIRS = [
-  { in: 'assets', names: /^asset-[0-9a-hjkmnp-tv-z]{16}\.json(\.tmp)?$/ },
-  { in: 'partial', names: /^[0-9a-f]{64}(\.journal(\.tmp)?)?$/ },
-  { in: 'deliveries', names: /^(segment|batches)-\d{12}\.(log|json)(\.tmp)?$/ },
-] as const;
+const MANIFEST = /^asset-[0-9a-hjkmnp-tv-z]{16}\.json(\.tmp)?$/;
+const SHARD = /^[0-9a-hjkmnp-tv-z]{2}$/;
+const BEGUN = /^[0-9a-f]{64}(\.journal(\.tmp)?)?$/;
+const COUNTED = /^(segment|batches)-\d{12}\.(log|json)(\.tmp)?$/;
+/** The index, and what the other household's line has carried. */
+const NOTES = /^(index\.jsonl|index\.stale|uplink\.json)(\.tmp)?$/;
 
 /**
  * Makes the content of a disk that was another box's this one's: its objects are set aside, to be verified and used
@@ -19,13 +19,17 @@ const THEIRS = [
  */
 export async function adoptContent(layout: DiskLayout): Promise<void> {
   if (!(await isFolder(layout.home))) return;
-  for (const { in: name, names } of THEIRS) {
-    const folder = layout[name];
+  // What the other box was to hold, had begun and had counted is of no use to this one.
+  const shards = (await namesIn(layout.assets)).filter((name) => SHARD.test(name));
+  const theirs: [string, RegExp][] = [
+    [layout.home, NOTES],
+    [layout.partial, BEGUN],
+    [layout.deliveries, COUNTED],
+    [layout.assets, MANIFEST],
+    ...shards.map((shard): [string, RegExp] => [path.join(layout.assets, shard), MANIFEST]),
+  ];
+  for (const [folder, names] of theirs) {
     for (const file of await plainFiles(folder, names)) await rm(file, { force: true });
-    if (name !== 'assets') continue;
-    for (const shard of await namesIn(folder)) {
-      for (const file of await plainFiles(path.join(folder, shard), names)) await rm(file, { force: true });
-    }
   }
   await makeFolder(layout.adopted);
   for (const directory of await namesIn(layout.objects)) {

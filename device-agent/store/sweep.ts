@@ -7,13 +7,14 @@ const TEMPORARY = [
   /^asset-[0-9a-hjkmnp-tv-z]{16}\.json\.tmp$/,
   /^[0-9a-f]{64}\.journal\.tmp$/,
   /^(segment|batches)-\d{12}\.(log|json)\.tmp$/,
+  /^(index\.jsonl|index\.stale|uplink\.json)\.tmp$/,
 ];
 
 /** Removes what a crash left half written. Before anything is written: a name may be in use later. */
 export async function sweepTemporary(layout: DiskLayout): Promise<void> {
   await rm(`${layout.marker}.tmp`, { force: true });
   await rm(layout.probe, { force: true });
-  for (const folder of [layout.assets, layout.partial, layout.deliveries]) {
+  for (const folder of [layout.home, layout.assets, layout.partial, layout.deliveries]) {
     for (const name of await readdir(folder)) {
       if (!TEMPORARY.some((pattern) => pattern.test(name))) continue;
       const file = path.join(folder, name);

@@ -108,7 +108,7 @@ export class Memory {
     }
   }
 
-  #check({ served, wrong, wanted, good }: Said & { say: 'found' }, unsyncedLost: boolean): void {
+  #check({ served, wrong, wanted, good, states }: Said & { say: 'found' }, unsyncedLost: boolean): void {
     assert.deepEqual(wrong, [], 'wrong bytes would be served');
     for (const [assetId, sure] of this.#wanted) {
       assert.equal(wanted.includes(assetId), sure, `${assetId}: it had said ${sure ? 'wanted' : 'removed'}`);
@@ -119,7 +119,8 @@ export class Memory {
       const isWanted = wanted.some((assetId) => this.#objects.get(assetId) === sha256);
       if (!isWanted || served.includes(sha256) || unsyncedLost) continue;
       const lost = [...kept].filter((index) => !partial.get(sha256)?.includes(index));
-      assert.deepEqual(lost, [], `${sha256}: chunks it had said it kept`);
+      const state = states.find((one) => one.startsWith(sha256));
+      assert.deepEqual(lost, [], `chunks it had said it kept, of ${state ?? 'an object it does not know'}`);
     }
     this.#kept.clear();
     for (const [sha256, indexes] of good) this.#kept.set(sha256, new Set(indexes));
@@ -136,8 +137,9 @@ export async function filesOf(
     const name = path.relative(root, path.join(entry.parentPath, entry.name));
     if (/^hearth\/objects\/[0-9a-f]{2}\/[0-9a-f]{64}(\.parts\/\d{4})?$/.test(name)) {
       found.objectBytes += (await lstat(path.join(root, name))).size;
-    } else if (/^hearth\/assets\/asset-[^.]+\.json$/.test(name)) found.manifests++;
-    else if (name !== '.hearth-disk.json') found.other.push(name);
+    } else if (/^hearth\/assets\/..\/asset-[^.]+\.json$/.test(name)) found.manifests++;
+    else if (!['.hearth-disk.json', 'hearth/index.jsonl', 'hearth/index.stale'].includes(name))
+      found.other.push(name);
   }
   return found;
 }

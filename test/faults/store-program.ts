@@ -33,7 +33,14 @@ export interface Job {
 }
 
 export type Said =
-  | { say: 'found'; served: string[]; wrong: string[]; wanted: string[]; good: [string, number[]][] }
+  | {
+      say: 'found';
+      served: string[];
+      wrong: string[];
+      wanted: string[];
+      good: [string, number[]][];
+      states: string[];
+    }
   | { say: 'will'; assetId: string; want: boolean }
   | { say: 'did'; assetId: string; want: boolean }
   | { say: 'kept'; sha256: string; index: number }
@@ -166,7 +173,8 @@ async function lookAround(): Promise<Said> {
       (hash.digest('hex') === sha256 && at === sizeBytes ? served : wrong).push(sha256);
     }
   }
-  return { say: 'found', served, wrong, wanted: wanted(), good };
+  const states = Array.from(store.catalog.objects.values(), (one) => `${one.sha256} ${one.state}`);
+  return { say: 'found', served, wrong, wanted: wanted(), good, states };
 }
 
 const wanted = () => Array.from(store.catalog.assets.values(), (asset) => asset.assetId);
@@ -175,6 +183,7 @@ async function atRest(): Promise<void> {
   executor.wake();
   const deadline = performance.now() + 60_000;
   const busy = () =>
+    store.isLoading ||
     store.orphans.size > 0 ||
     [...store.catalog.objects.values()].some(
       (one) => one.state !== 'complete' || [...one.assetIds].length === 0,
