@@ -10,6 +10,7 @@ import type { Clock } from '#agent/time/clock.ts';
 import type { Shaper } from '#agent/uplink/shaper.ts';
 import { messageOf } from '#protocol/errors.ts';
 import { textReply } from './answers.ts';
+import { answerBadClient } from './bad-client.ts';
 import { Buffers } from './buffers.ts';
 import { Carrier } from './carry.ts';
 import type { ClientLimits } from './clients.ts';
@@ -178,6 +179,7 @@ export class ContentServer {
     server.maxHeadersCount = 0;
     // A body is not read, so it is not asked for either.
     server.on('checkContinue', (request, response) => void this.#answer(request, response));
+    server.on('clientError', (error, socket) => answerBadClient(error, socket, this.#turns));
     // Connections are taken up here first, whether they come plain or through TLS.
     const [toNodeHttp] = server.listeners('connection');
     server.removeAllListeners('connection');

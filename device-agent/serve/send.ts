@@ -37,8 +37,9 @@ export function endAndWait(response: ServerResponse, bytes: Buffer): Promise<boo
 }
 
 /** A stream of HTTP/2 closes without ever saying that it has finished: it has unless either side broke it off. */
-function isSentStream(response: Partial<Pick<ServerHttp2Stream, 'aborted' | 'rstCode'>>): boolean {
-  return response.rstCode === 0 && response.aborted === false;
+function isSentStream(response: object): boolean {
+  const { aborted, rstCode } = response as Partial<Pick<ServerHttp2Stream, 'aborted' | 'rstCode'>>;
+  return rstCode === 0 && aborted === false;
 }
 
 /** The bare call: a FileHandle's read costs several promises more, and this runs for every piece sent. */

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 
 /** One connection: is a response under way, and who waits for its end. */
 interface Line {
@@ -37,6 +38,17 @@ export class Turns {
     }
     if (line.busy) return this.#queue(line, socket, response);
     begin(line, response);
+    return true;
+  }
+
+  /**
+   * Calls back when every response that is under way or waits on this connection has ended.
+   * @returns false when there is none
+   */
+  atEnd(socket: Duplex, ended: () => void): boolean {
+    const line = this.#lines.get(socket as Socket);
+    if (!line?.busy) return false;
+    line.waiting.push(ended);
     return true;
   }
 

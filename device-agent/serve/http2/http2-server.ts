@@ -26,6 +26,9 @@ const MOST_FIELDS = 100;
 const MOST_HEADER_BYTES = 16 * 1024;
 /** Streams a client may break off: seeking in a video breaks off a few a second (CVE-2023-44487 thousands). */
 const RESETS = { burst: 200, perSecond: 20 };
+/** What is taken of a body nobody reads, bytes, and for how long, ms. */
+const MOST_DISCARDED_BYTES = 64 * 1024;
+const DISCARD_MS = 1_000;
 /** Time for the last word to a client that is cut off, ms. */
 const GOODBYE_MS = 100;
 /** SETTINGS and PING frames, each of which must be answered (CVE-2019-9512, CVE-2019-9515). */
@@ -122,10 +125,22 @@ export class Http2Connections {
       void turn()
         .then(() => (stream.destroyed ? undefined : this.#answer(stream, headers, visitor)))
         .finally(() => {
-          if (hasBody && !stream.destroyed) stream.close(NGHTTP2_NO_ERROR);
+          if (hasBody && !stream.destroyed) this.#discard(stream);
           leave();
         });
     });
+  }
+
+  /** Lets a client end a body that nobody reads, within bounds: reset at once it could miss its answer. */
+  #discard(stream: ServerHttp2Stream): void {
+    const stop = () => stream.close(this.#constants.NGHTTP2_NO_ERROR);
+    let left = MOST_DISCARDED_BYTES;
+    stream.on('data', (piece: Buffer) => {
+      left -= piece.length;
+      if (left < 0) stop();
+    });
+    const timer = setTimeout(stop, DISCARD_MS).unref();
+    stream.once('close', () => clearTimeout(timer));
   }
 
   async #answer(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, visitor: Visitor): Promise<void> {
