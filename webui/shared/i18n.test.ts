@@ -62,6 +62,48 @@ for (const [name, en, zh] of CATALOGUES) {
   });
 }
 
+/** Words that stand in a component itself: between tags, before an expression, or in what is read out. */
+const HARD_CODED = [
+  /(?<!=)>([^<>{}]*\p{L}{2,}[^<>{}]*)<\//gu,
+  /(?<!=)>\s*([^<>{};=()]*\p{L}{2,}[^<>{};=()]*)[{<]/gu,
+  /\s(?:label|title|aria-label|placeholder|alt|hint|lead|text|legend|button|caption)="([^"]*\p{L}{2,}[^"]*)"/gu,
+];
+
+test('no text is written into a component: every one has a key', () => {
+  const root = join(import.meta.dirname, '..');
+  const found: string[] = [];
+  for (const name of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
+    if (!name.endsWith('.tsx')) continue;
+    const source = readFileSync(join(root, name), 'utf8').replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
+    for (const pattern of HARD_CODED) {
+      for (const [, text = ''] of source.matchAll(pattern)) {
+        // Code between two type or element brackets begins with what no sentence begins with; "ID" is one word in
+        // every language.
+        const isCode = / (extends|implements) /.test(text) || /^[:,?]/.test(text.trim());
+        if (!isCode && text.trim() !== 'ID') found.push(`${name}: ${text.trim()}`);
+      }
+    }
+  }
+  assert.deepEqual(found, []);
+  for (const hard of ['<p>Hello</p>', '<p>Hello {name}</p>', '<b>你好</b>', '<Card title="Disk">']) {
+    assert.ok(
+      HARD_CODED.some((pattern) => new RegExp(pattern).test(hard)),
+      hard,
+    );
+  }
+});
+
+/** Keys that code asks for, but for those made of parts. */
+test('every key that is asked for has a text', () => {
+  const all = new Set(CATALOGUES.flatMap(([, en]) => Object.keys(en)));
+  const asked = [...sourceText().matchAll(/\bt\(\s*'([^']+)'/g)].map((match) => match[1] ?? '');
+  assert.ok(asked.length > 200);
+  assert.deepEqual(
+    asked.filter((key) => !all.has(key)),
+    [],
+  );
+});
+
 test('every code the wire can carry has words', () => {
   for (const code of Object.keys(ERROR_CODES)) assert.ok(`error.${code}` in sharedEn, code);
   for (const state of DISK_STATES) assert.ok(`disk.${state}` in sharedEn, state);

@@ -176,4 +176,7 @@ export const pagesEn = {
   'diagnostics.lead':
     'This file tells whoever helps you how the box is: its state, settings, addresses at home and the log. It holds no passwords, keys or codes, and not what you store.',
   'diagnostics.button': 'Download diagnostics',
+  'content.why.hitsNone': 'Nobody asked for it yet.',
+  'logs.line.warn': 'Warning',
+  'logs.line.error': 'Fault',
 } as const;

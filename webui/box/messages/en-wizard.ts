@@ -41,6 +41,10 @@ export const wizardEn = {
   'disks.removable': 'removable',
   'disks.builtIn': 'built in',
   'disks.fileLimit': 'Files on it can be at most {n} large; larger ones go to other boxes.',
+  'disks.why.system': 'It holds the system of this box.',
+  'disks.why.filesystem': 'Its file system cannot be used: ext4, exFAT, NTFS or FAT32 can.',
+  'disks.why.read_only': 'It is read-only: check its write lock and its file system.',
+  'disks.why.not_whole': 'Only a folder of the disk is mounted there.',
   'disks.foreign.title': 'This disk holds the content of another Hearth box.',
   'disks.foreign.text':
     'If this box takes it over, the other box can no longer use it. Your own files on it are not touched.',

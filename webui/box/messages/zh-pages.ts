@@ -171,4 +171,7 @@ export const pagesZh: { readonly [K in keyof typeof pagesEn]: string } = {
   'diagnostics.lead':
     '此文件向协助您的人说明盒子的情况：状态、设置、家中的网络地址和日志。其中没有密码、密钥或认领码，也不包含您存储的内容。',
   'diagnostics.button': '下载诊断文件',
+  'content.why.hitsNone': '还没有人请求过。',
+  'logs.line.warn': '警告',
+  'logs.line.error': '故障',
 };

@@ -121,7 +121,11 @@ function whyOf(item: ContentItem): string[] {
   return [
     until === null ? t('content.why.assigned') : t('content.why.until', { time: until }),
     item.pinned ? t('content.why.pinned') : '',
-    item.hits === null ? '' : t('content.why.hits.n', { n: formatNumber(item.hits) }),
+    item.hits === null
+      ? ''
+      : item.hits === 0
+        ? t('content.why.hitsNone')
+        : t('content.why.hits.n', { n: formatNumber(item.hits) }),
     item.lastUsedAt === null
       ? ''
       : t('content.why.lastUsed', { time: formatRelative(item.lastUsedAt, Date.now()) }),

@@ -6,7 +6,7 @@ import { Check, Choices, Form } from '../../shared/components/form.tsx';
 import { formatBytes } from '../../shared/format.ts';
 import { refreshQueries, useAction, useQuery } from '../../shared/query.ts';
 import { api } from '../state.ts';
-import { t } from '../text.ts';
+import { hasText, t } from '../text.ts';
 
 const TONES: Record<BoxDisk['state'], Tone> = {
   ours: 'good',
@@ -144,10 +144,16 @@ function DiskHint({ disk }: { disk: BoxDisk }) {
   return (
     <>
       {facts.filter((fact) => fact !== '').join(' · ')}
-      {disk.reason ? <span class="line">{disk.reason}</span> : null}
+      {disk.reason ? <span class="line">{whyNot(disk.reason)}</span> : null}
       {disk.fileLimitBytes !== null && disk.state !== 'unsuitable' ? (
         <span class="line">{t('disks.fileLimit', { n: formatBytes(disk.fileLimitBytes) })}</span>
       ) : null}
     </>
   );
+}
+
+/** Why a disk cannot be used, in words; a code that is newer than this page as it stands. */
+function whyNot(reason: string): string {
+  const key = `disks.why.${reason}`;
+  return hasText(key) ? t(key as 'disks.why.system') : reason;
 }

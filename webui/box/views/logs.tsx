@@ -68,7 +68,7 @@ function Line({ line }: { line: LogLine }) {
         {formatTimeOfDay(line.at)}
       </time>
       {line.level === 'info' || line.level === 'debug' ? null : (
-        <Badge tone={TONES[line.level]}>{t(`logs.level.${line.level}`)}</Badge>
+        <Badge tone={TONES[line.level]}>{t(`logs.line.${line.level}`)}</Badge>
       )}
       {/* The box writes its log in one language, for whoever helps. */}
       <span class="log-text" lang="en">

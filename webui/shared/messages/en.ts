@@ -88,6 +88,7 @@ export const sharedEn = {
   'error.token_expired': 'The link has expired.',
   'error.token_out_of_prefix': 'The link does not cover this path.',
   'error.claim_invalid': 'The claim code is wrong, used or expired. Ask for a new one.',
+  'error.certificate_invalid': 'The certificate was not the right one. The box asks again.',
   'error.csr_invalid': 'The box and the fleet do not understand each other. Update the box.',
   'error.insecure_fleet_url': 'The fleet address is not safe. It must start with https://.',
   'error.origin_unreachable': 'The origin could not be reached.',

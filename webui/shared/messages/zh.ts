@@ -90,6 +90,7 @@ export const sharedZh: { readonly [K in keyof typeof sharedEn]: string } = {
   'error.token_expired': '链接已过期。',
   'error.token_out_of_prefix': '该链接不包含这个路径。',
   'error.claim_invalid': '认领码有误、已被使用或已过期，请索取新的认领码。',
+  'error.certificate_invalid': '证书不符，盒子会重新申请。',
   'error.csr_invalid': '盒子与机群无法互通，请更新盒子。',
   'error.insecure_fleet_url': '机群地址不安全，必须以 https:// 开头。',
   'error.origin_unreachable': '无法连接源站。',
