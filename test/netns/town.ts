@@ -1,0 +1,271 @@
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { testDatabase } from '#test/support/postgres.ts';
+import { Home, type HomeOptions, LAN6, WAN } from './home.ts';
+import type { Machine } from './namespaces.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const TOKEN = 'a-token-of-twenty-or-more-characters';
+const PATIENCE_MS = 60_000;
+export const CONTENT_PORT = 7090;
+
+/** A program of ours on one of the machines, with its log. */
+class Logged {
+  readonly child: ChildProcess;
+  readonly lines: string[] = [];
+  #rest = '';
+  #errors = '';
+
+  constructor(child: ChildProcess) {
+    this.child = child;
+    child.stdout?.on('data', (piece) => {
+      const parts = (this.#rest + String(piece)).split('\n');
+      this.#rest = parts.pop() ?? '';
+      this.lines.push(...parts);
+    });
+    child.stderr?.on('data', (piece) => {
+      this.#errors = `${this.#errors}${piece}`.slice(-5_000);
+    });
+  }
+
+  /** Waits for a log line with this message, from line `from` on. */
+  async said(message: string, from = 0): Promise<Record<string, unknown>> {
+    return until(
+      `"${message}"`,
+      () => this.found(message, from),
+      () => this.text(),
+    );
+  }
+
+  found(message: string, from = 0): Record<string, unknown> | null {
+    for (const line of this.lines.slice(from)) {
+      if (!line.includes(message)) continue;
+      const entry = JSON.parse(line) as Record<string, unknown>;
+      if (entry.msg === message) return entry;
+    }
+    return null;
+  }
+
+  text(): string {
+    return `${this.lines.slice(-60).join('\n')}\n${this.#errors}`;
+  }
+
+  async end(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    if (this.child.exitCode === null && this.child.signalCode === null) {
+      const exited = once(this.child, 'exit');
+      this.child.kill(signal);
+      await exited;
+    }
+    return this.child.exitCode;
+  }
+}
+
+/** Waits until it is so. @throws with `about` when it is not in time */
+export async function until<T>(
+  what: string,
+  probe: () => T | null | undefined | false | Promise<T | null | undefined | false>,
+  about: () => string = () => '',
+  timeoutMs = PATIENCE_MS,
+): Promise<T> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const found = await probe();
+    if (found) return found;
+    if (performance.now() > deadline) throw new Error(`not in time: ${what}\n${about()}`);
+    await sleep(100);
+  }
+}
+
+/** A home with a real box in it, and a real fleet on the internet outside, that knows nothing of private addresses. */
+export class Town {
+  readonly home: Home;
+  readonly #folder: string;
+  readonly #fleetHost: string;
+  #pool: pg.Pool | null = null;
+  #fleet: Logged | null = null;
+  #claim = '';
+  box: Logged | null = null;
+
+  private constructor(t: TestContext, options: HomeOptions) {
+    this.home = new Home(t, options);
+    this.#fleetHost = options.ipv4 === false ? `[${LAN6.internet}]` : WAN.internet;
+    this.#folder = mkdtempSync(join(tmpdir(), 'hearth-town-'));
+    chmodSync(this.#folder, 0o755);
+    t.after(() => rmSync(this.#folder, { recursive: true, force: true }));
+  }
+
+  static async build(t: TestContext, options: HomeOptions = {}): Promise<Town> {
+    const town = new Town(t, options);
+    await town.#open(t);
+    return town;
+  }
+
+  async #open(t: TestContext): Promise<void> {
+    const database = await testDatabase();
+    // In this order, whatever had come so far.
+    const closers = [() => database.close()];
+    t.after(async () => {
+      for (const close of closers.reverse()) await close();
+    });
+    const socketFolder = join(this.#folder, 'pg');
+    mkdirSync(socketFolder);
+    const bridge = await bridgeTo(new URL(database.url), join(socketFolder, '.s.PGSQL.5432'));
+    closers.push(async () => bridge.close());
+    const inside = new URL(database.url);
+    inside.host = 'localhost:5432';
+    inside.searchParams.set('host', socketFolder);
+    const pool = new pg.Pool({ connectionString: database.url, max: 1 });
+    pool.on('error', () => undefined);
+    this.#pool = pool;
+    closers.push(() => pool.end());
+    const fleet = new Logged(
+      this.home.internet.spawn(process.execPath, [join(ROOT, 'fleet-server', 'main.ts')], {
+        DATABASE_URL: inside.href,
+        HEARTH_KEYS_DIR: join(this.#folder, 'keys'),
+        HEARTH_BIND: '::',
+        HEARTH_API_URL: `http://${this.#fleetHost}:7080`,
+        HEARTH_ROUTER_URL: `http://${this.#fleetHost}:7081`,
+        HEARTH_BROKER_URL: `mqtts://${this.#fleetHost}:8883`,
+        HEARTH_ROLES: 'api,broker,worker,router',
+        HEARTH_HEARTBEAT_MS: '1000',
+        HEARTH_ADMIN_TOKEN: TOKEN,
+        HEARTH_ADMIN_PASSWORD: 'correct horse battery',
+        HEARTH_SPOT_CHECKS_PER_HOUR: '0',
+      }),
+    );
+    this.#fleet = fleet;
+    closers.push(async () => {
+      await this.box?.end('SIGKILL');
+      await fleet.end('SIGKILL');
+    });
+    await fleet.said('ready');
+    // A box pairs over https, or with its own machine: here its own machine passes it on.
+    const relay = this.home.box.spawn(process.execPath, ['-e', PASS_ON], {
+      TO_HOST: this.#fleetHost.replace(/^\[|\]$/g, ''),
+    });
+    await once(relay.stdout as NodeJS.ReadableStream, 'data');
+    const claim = await ask(this.home.internet, 'http://localhost:7080/api/v1/claims', { label: 'the box' });
+    this.#claim = JSON.parse(claim).code;
+  }
+
+  /** Starts the box, as after an installation; again, as after a power cut. */
+  startBox(env: Record<string, string> = {}): Logged {
+    const state = join(this.#folder, 'state');
+    const disk = join(this.#folder, 'disk');
+    mkdirSync(disk, { recursive: true });
+    const box = new Logged(
+      this.home.box.spawn(process.execPath, [join(ROOT, 'device-agent', 'main.ts')], {
+        HEARTH_STATE_DIR: state,
+        HEARTH_DISK: disk,
+        HEARTH_BIND: this.#fleetHost.startsWith('[') ? '::' : '0.0.0.0',
+        HEARTH_CONTENT_PORT: String(CONTENT_PORT),
+        HEARTH_FLEET_URL: 'http://127.0.0.1:7080',
+        HEARTH_CLAIM_CODE: this.#claim,
+        HEARTH_PORT_MAPPING: 'on',
+        HEARTH_PORT_CHECK_MS: '4000',
+        HEARTH_DISK_FLOOR_BYTES: '0',
+        HEARTH_UP_BYTES_PER_SECOND: '0',
+        HEARTH_DOWN_BYTES_PER_SECOND: '0',
+        HEARTH_MONTHLY_BYTES: '0',
+        HEARTH_DRAIN_MS: '500',
+        ...env,
+      }),
+    );
+    this.box = box;
+    return box;
+  }
+
+  /** What the fleet has recorded of the box. */
+  async recorded(): Promise<{ url: string | null; ok: boolean | null; reason: string | null }> {
+    const found = await this.#pool?.query(
+      'SELECT dialled_url AS url, dial_ok AS ok, dial_reason AS reason FROM boxes',
+    );
+    return found?.rows[0] ?? { url: null, ok: null, reason: null };
+  }
+
+  /** Waits until the fleet has itself reached the box there. */
+  async reachedAt(url: string): Promise<void> {
+    await until(
+      `reached at ${url}`,
+      async () => {
+        const { url: at, ok } = await this.recorded();
+        return at === url && ok;
+      },
+      () => `${this.box?.text()}\n${this.#fleet?.text()}`,
+    );
+  }
+
+  /** A client on the internet asks for something there. @returns the answer; throws when there is none */
+  client(url: string): Promise<string> {
+    return ask(this.home.internet, `${url}/_hearth/health?nonce=client`);
+  }
+}
+
+/** Lets programs in other namespaces use this one's Postgres: a socket in the file system knows no networks. */
+async function bridgeTo(database: URL, socketPath: string): Promise<{ close: () => void }> {
+  const open = new Set<Socket>();
+  const server = createServer((inner) => {
+    const outer = connect(Number(database.port || 5432), database.hostname);
+    for (const [one, other] of [
+      [inner, outer],
+      [outer, inner],
+    ] as const) {
+      open.add(one);
+      one.pipe(other);
+      one.on('error', () => other.destroy());
+      one.on('close', () => {
+        open.delete(one);
+        other.destroy();
+      });
+    }
+  });
+  server.listen(socketPath);
+  await once(server, 'listening');
+  return {
+    close: () => {
+      server.close();
+      for (const socket of open) socket.destroy();
+    },
+  };
+}
+
+const PASS_ON = `
+const net = require('node:net');
+net.createServer((a) => {
+  const b = net.connect(7080, process.env.TO_HOST);
+  a.pipe(b); b.pipe(a);
+  a.on('error', () => b.destroy()); b.on('error', () => a.destroy());
+}).listen(7080, '127.0.0.1', () => console.log('ready'));
+`;
+
+const ASK = `
+const [url, body] = process.argv.slice(1);
+const init = body ? { method: 'POST', body, headers: { 'content-type': 'application/json', authorization: 'Bearer ' + process.env.TOKEN } } : {};
+fetch(url, { ...init, signal: AbortSignal.timeout(3000) }).then(async (answer) => {
+  process.stdout.write(await answer.text());
+  process.exit(answer.ok ? 0 : 1);
+}, (error) => { console.error(String(error.cause ?? error)); process.exit(1); });
+`;
+
+async function ask(machine: Machine, url: string, body?: unknown): Promise<string> {
+  const args = ['-e', ASK, '--', url, ...(body === undefined ? [] : [JSON.stringify(body)])];
+  const child = machine.spawn(process.execPath, args, { TOKEN });
+  let text = '';
+  let errors = '';
+  child.stdout?.on('data', (piece) => {
+    text += String(piece);
+  });
+  child.stderr?.on('data', (piece) => {
+    errors += String(piece);
+  });
+  const [code] = await once(child, 'close');
+  if (code !== 0) throw new Error(`${url}: ${errors}${text}`);
+  return text;
+}
