@@ -11,7 +11,7 @@ import { settleState } from './settle-state.ts';
 import type { Snapshot } from './snapshot.ts';
 
 /** Manifests read before the others get their turn at the disk. */
-const BATCH = 32;
+const BATCH = 64;
 /** As many as an index can name. */
 export const MOST_ASSETS = LIMITS.indexPages * LIMITS.indexEntriesPerPage;
 /** A store with so few that the snapshot does not have is read whole before anything else happens. */
@@ -45,6 +45,8 @@ export class Loading {
   #pendingAt = 0;
   #isDone = false;
   #trusted = false;
+  /** What was in the workshop at the beginning. */
+  #begun = new Set<string>();
   readonly #abort = new AbortController();
 
   constructor(parts: LoadingParts) {
@@ -82,13 +84,14 @@ export class Loading {
       else catalog.remove(assets.assetId(row));
     }
     const workshop = await objects.workshop();
+    this.#begun = new Set([...workshop.partial, ...workshop.journals]);
     for await (const names of objects.names()) {
       for (const sha256 of names) {
         const object = catalog.objects.get(sha256);
         if (object?.isWanted && !workshop.journals.has(sha256)) object.state = 'complete';
       }
     }
-    for (const sha256 of new Set([...workshop.partial, ...workshop.journals])) {
+    for (const sha256 of this.#begun) {
       const object = catalog.objects.get(sha256);
       if (object && object.state !== 'complete') await this.#settle(object);
     }
@@ -214,7 +217,8 @@ export class Loading {
 
   async #settle(object: ObjectEntry): Promise<void> {
     const { objects, disk, log } = this.#parts;
-    await settleState(object, objects, disk.writable).catch((error) => {
+    const mayBeBegun = this.#isDone || this.#begun.has(object.sha256);
+    await settleState(object, objects, { writable: disk.writable, mayBeBegun }).catch((error) => {
       object.state = 'absent';
       object.bytesDone = 0;
       log.warn({ sha256: object.sha256, reason: messageOf(error) }, 'an object cannot be used');

@@ -2,11 +2,18 @@ import { chunkSpan } from '#protocol/asset.ts';
 import type { ObjectEntry } from './catalog.ts';
 import type { ObjectFiles } from './object-files.ts';
 
-/** Finds out from the disk what is there of an object. */
-export async function settleState(object: ObjectEntry, files: ObjectFiles, writable: boolean): Promise<void> {
+/**
+ * Finds out from the disk what is there of an object.
+ * @param about `mayBeBegun` false: it is known that the workshop has nothing of it
+ */
+export async function settleState(
+  object: ObjectEntry,
+  files: ObjectFiles,
+  { writable, mayBeBegun }: { writable: boolean; mayBeBegun: boolean },
+): Promise<void> {
   const { sha256 } = object;
   const sizeBytes = await files.sizeOf(sha256);
-  const { partial, journal } = await files.begun(sha256);
+  const { partial, journal } = mayBeBegun ? await files.begun(sha256) : { partial: false, journal: false };
   if (sizeBytes === null) {
     object.state = partial ? 'partial' : 'absent';
   } else if (sizeBytes === object.sizeBytes && !journal) {

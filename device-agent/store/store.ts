@@ -207,7 +207,9 @@ export class Store {
       const asset = this.catalog.put(manifest, expiresAtMs, issuedAtMs, pinned);
       this.#orphans.delete(manifest.sha256);
       // Its bytes may be here from before, or the disk may be read only as far as this.
-      if (isNew) await settleState(asset.object, this.#objects, this.disk.writable);
+      if (isNew) {
+        await settleState(asset.object, this.#objects, { writable: this.disk.writable, mayBeBegun: true });
+      }
       asset.object.failure = null;
       this.#emit({ type: 'changed', asset });
     });

@@ -10,9 +10,10 @@ import { asJson, asTable } from './report.ts';
 import { router } from './router.ts';
 import { serve } from './serve.ts';
 import { slow } from './slow.ts';
+import { start } from './start.ts';
 
 /** `npm run bench [name...] [-- --json] [--seconds 1] [--rounds 3]`: not a test, nothing fails for being slow. */
-const BENCHES: Record<string, Bench> = { serve, slow, router, memory, index, assign, arm };
+const BENCHES: Record<string, Bench> = { serve, slow, router, memory, index, start, assign, arm };
 /** Minutes on an emulated board, and a core of the machine: only when asked for by name. */
 const ONLY_BY_NAME = ['arm'];
 
