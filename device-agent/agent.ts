@@ -15,10 +15,9 @@ import { within } from './disks/places.ts';
 import type { Disks } from './disks/wiring.ts';
 import { openDisks } from './disks/wiring.ts';
 import { errnoOf } from './durable/durable-file.ts';
-import { DOWNLOAD_DEFAULTS } from './fetch/download.ts';
-import { Downloads } from './fetch/downloads.ts';
-import { ORIGIN_DEFAULTS, OriginClient } from './fetch/origin.ts';
-import { PeerFinder } from './fetch/peer-finder.ts';
+import type { Downloads } from './fetch/downloads.ts';
+import type { Fetching } from './fetch/fetching.ts';
+import { openFetching } from './fetch/fetching.ts';
 import type { FleetSettings, Identity } from './identity/identity.ts';
 import { StateDirectory } from './identity/identity.ts';
 import type { Invitation } from './identity/pairing.ts';
@@ -48,11 +47,10 @@ import { IntegrityCheck } from './store/integrity.ts';
 import { Store } from './store/store.ts';
 import { StoreNews } from './store-news.ts';
 import { Clock } from './time/clock.ts';
-import { UsageKeeper } from './uplink/keeper.ts';
-import { Uplink } from './uplink/uplink.ts';
-import { UplinkTest } from './uplink/uplink-test.ts';
+import type { Line } from './uplink/line.ts';
+import { openLine } from './uplink/line.ts';
+import type { Uplink } from './uplink/uplink.ts';
 
-const DOWNLOADS_AT_ONCE = 2;
 const MOST_BATCHES = 1_000;
 const KEEPALIVE_S = 30;
 /** How often the certificate's files are looked at, ms. */
@@ -71,8 +69,7 @@ export class Agent {
   readonly #state: StateDirectory;
   readonly household: Household;
   readonly #uplink: Uplink;
-  readonly #usage: UsageKeeper;
-  readonly #uplinkTest: UplinkTest;
+  readonly #line: Line;
   readonly #activity = new ActivityLog(() => this.#clock.stamp());
   readonly #meter = new ServingMeter(this.#clock);
   readonly #tokens = new TokenGate();
@@ -83,8 +80,7 @@ export class Agent {
   readonly #disks: Disks;
   readonly #disk: Disk;
   readonly #store: Store;
-  readonly #origin: OriginClient;
-  readonly #peers = new PeerFinder({ ask: (sha256s) => this.#session?.wantSources(sha256s) ?? false });
+  readonly #fetching: Fetching;
   readonly #downloads: Downloads;
   readonly #executor: Executor;
   readonly #integrity: IntegrityCheck;
@@ -141,7 +137,6 @@ export class Agent {
     this.#state = state;
     this.household = household;
     this.#log = log;
-    this.#uplink = new Uplink({ household, clock, log, onTrouble: (error) => this.#disk.failed(error) });
     this.#identity = identity;
     this.#link = this.#linkOf(identity ? 'connecting' : 'unpaired', null);
     this.#disks = openDisks({
@@ -158,28 +153,27 @@ export class Agent {
       log,
     });
     this.#disk = this.#disks.disk;
-    this.#uplinkTest = new UplinkTest({
-      fleetUrl: () => this.#identity?.fleetUrl ?? options.fleetUrl,
-      uplink: this.#uplink,
-    });
-    this.#usage = new UsageKeeper(this.#disk, this.#uplink, log);
-    this.#store = new Store(this.#disk, log);
-    this.#origin = new OriginClient(
-      { ...ORIGIN_DEFAULTS, connectionsPerHost: options.originConnections },
-      this.#uplink.down,
-    );
-    this.#downloads = new Downloads({
-      store: this.#store,
-      origin: this.#origin,
-      options: DOWNLOAD_DEFAULTS,
+    this.#line = openLine({
+      household,
+      disk: this.#disk,
+      meter: this.#meter,
       clock,
       log,
-      slots: DOWNLOADS_AT_ONCE,
-      retryMs: options.retryMs,
-      onEnd: () => this.#executor.wake(),
-      peers: (sha256, signal) => this.#peers.find(sha256, signal),
+      fleetUrl: () => this.#identity?.fleetUrl ?? options.fleetUrl,
     });
-    this.#uplink.onAccepting((accepting) => this.#downloads.setOpen(accepting));
+    this.#uplink = this.#line.uplink;
+    this.#store = new Store(this.#disk, log);
+    this.#fetching = openFetching({
+      store: this.#store,
+      uplink: this.#uplink,
+      clock,
+      log,
+      retryMs: options.retryMs,
+      connectionsPerHost: options.originConnections,
+      askFleet: (sha256s) => this.#session?.wantSources(sha256s) ?? false,
+      onEnd: () => this.#executor.wake(),
+    });
+    this.#downloads = this.#fetching.downloads;
     this.#executor = new Executor({ store: this.#store, downloads: this.#downloads, clock, log });
     this.#integrity = new IntegrityCheck({
       store: this.#store,
@@ -319,7 +313,7 @@ export class Agent {
     this.#disks.mounts.start();
     await this.#disk.start();
     await within(this.#watch.settled(), DISK_START_MS, undefined);
-    await within(this.#usage.settled(), DISK_START_MS, undefined);
+    await within(this.#line.settled(), DISK_START_MS, undefined);
     if (this.#identity) this.#openSession(this.#identity);
     else await this.#pairByItself();
   }
@@ -334,7 +328,7 @@ export class Agent {
     await this.#reach.close();
     await this.#relaying.close();
     await this.#executor.close();
-    await this.#downloads.stopAll();
+    await this.#fetching.close();
     await this.#integrity.close();
     await this.#account.roll();
     const deadline = performance.now() + LAST_WORDS_MS;
@@ -343,11 +337,9 @@ export class Agent {
     await this.#session?.close();
     await this.#account.close();
     await this.#store.close();
-    await this.#usage.close();
-    await this.#uplink.close();
+    await this.#line.close();
     this.#disks.mounts.close();
     await this.#disk.close();
-    this.#origin.close();
     await this.#lan.close();
   }
 
@@ -397,10 +389,10 @@ export class Agent {
       log: this.#log,
       execute: (command) => this.#commands.execute(command),
       heartbeat: () => this.#heartbeat(),
-      onSources: (sources) => this.#peers.take(sources),
+      onSources: (sources) => this.#fetching.peers.take(sources),
       onDialled: (message) => this.#reach.dialled(message),
       onGreeted: () => {
-        this.#peers.beginSession();
+        this.#fetching.peers.beginSession();
         this.#tellIntegrity();
         this.#relaying.askForCertificate();
       },
@@ -499,8 +491,8 @@ export class Agent {
       pair: (claimCode, fleetUrl) => this.#pair(claimCode, fleetUrl),
       disks: this.#disks.choice,
       uplink: this.#uplink,
-      testUplink: (signal) => this.#uplinkTest.run(signal),
-      scrub: null,
+      testUplink: (signal) => this.#line.test.run(signal),
+      scrub: () => ({ ...this.#integrity.progress, nextAt: null, periodMs: null }),
       logs,
     });
   }

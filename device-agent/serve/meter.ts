@@ -13,6 +13,7 @@ export class ServingMeter {
   #bytesToday = 0;
   #requestsToday = 0;
   #bytesTotal = 0;
+  #requestsTotal = 0;
   #lastTotal = 0;
   #lastAtMs: number;
   /** Responses under way. */
@@ -35,6 +36,11 @@ export class ServingMeter {
   addRequest(): void {
     this.#turnDay();
     this.#requestsToday++;
+    this.#requestsTotal++;
+  }
+
+  get requestsTotal(): number {
+    return this.#requestsTotal;
   }
 
   get bytesTotal(): number {

@@ -32,8 +32,16 @@ async function start(instant: string, defaults: Partial<HouseholdSettings['uplin
     () => timers.now(),
   );
   const log = pino({ level: 'silent' });
-  const uplink = new Uplink({ household, clock, log, timers, onTrouble: (error) => error });
-  return { uplink, household, timers, clock, wall };
+  const served = { requests: 0 };
+  const uplink = new Uplink({
+    household,
+    clock,
+    log,
+    timers,
+    requests: () => served.requests,
+    onTrouble: (error) => error,
+  });
+  return { uplink, served, household, timers, clock, wall };
 }
 
 test('caps follow the schedule by themselves, and a change of settings at once', async () => {
@@ -159,10 +167,10 @@ test('the month used up: new requests are not taken, and more quota opens the li
 });
 
 test('rates and history are what went', async () => {
-  const { uplink, timers } = await start('2026-06-01T08:00:00Z', { downBytesPerSecond: null });
+  const { uplink, timers, served } = await start('2026-06-01T08:00:00Z', { downBytesPerSecond: null });
   for (let second = 0; second < 20; second++) {
     uplink.down.take('origin', 3_000);
-    uplink.addRequest();
+    served.requests++;
     timers.run(1_000);
   }
   assert.equal(uplink.view().downBytesPerSecond, 3_000);

@@ -16,6 +16,8 @@ export interface UplinkParts {
   clock: Clock;
   log: Logger;
   timers?: Timers;
+  /** Requests served since the start. */
+  requests?: () => number;
   /** Counts could not be written; what to call it. */
   onTrouble: (error: unknown) => unknown;
 }
@@ -39,6 +41,7 @@ export class Uplink {
   readonly #listeners: ((accepting: boolean) => void)[] = [];
   #wall: WallClock;
   #accepting = true;
+  #requests = 0;
   #stopTick: () => void = () => undefined;
   #closed = false;
 
@@ -82,10 +85,6 @@ export class Uplink {
   /** Told when `accepting` has become another. */
   onAccepting(listener: (accepting: boolean) => void): void {
     this.#listeners.push(listener);
-  }
-
-  addRequest(): void {
-    this.#usage.addRequest();
   }
 
   /**
@@ -156,6 +155,9 @@ export class Uplink {
 
   #tick(): void {
     if (this.#closed) return;
+    const requests = this.#parts.requests?.() ?? 0;
+    this.#usage.addRequests(requests - this.#requests);
+    this.#requests = requests;
     this.#usage.tick();
     this.#apply();
     this.#wake();

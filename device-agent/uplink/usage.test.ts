@@ -75,7 +75,7 @@ test('a proper end leaves the exact count, a crash one that is never too small',
   const first = new Usage(world(MARCH, 500 * MIB).parts);
   await first.useFile(file);
   first.up.take(3 * MIB);
-  first.addRequest();
+  first.addRequests(1);
   await first.close();
   const second = new Usage(world(MARCH, 500 * MIB).parts);
   await second.useFile(file);
@@ -200,7 +200,7 @@ test('charts: hours of today and days, bounded; what was given back is not count
     state.instant = new Date(beginMs + hour * 3_600_000).toISOString();
     usage.up.take(1_000);
     usage.up.giveBack(400);
-    usage.addRequest();
+    usage.addRequests(1);
     usage.tick();
   }
   const { hours, days } = usage.history();

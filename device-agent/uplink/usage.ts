@@ -70,8 +70,8 @@ export class Usage {
   readonly up: Budget = this.#budget('up');
   readonly down: Budget = this.#budget('down');
 
-  addRequest(): void {
-    this.#pending.requests++;
+  addRequests(count: number): void {
+    this.#pending.requests += count;
   }
 
   /** True when the month's quota has been used. */
