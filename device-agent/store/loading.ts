@@ -178,14 +178,15 @@ export class Loading {
   }
 
   async #readBatch(): Promise<void> {
+    const reading: Promise<void>[] = [];
     for (let count = 0; count < BATCH && this.#hasMore; count++) {
-      const assetId = unpackAssetId(
-        this.#pending.subarray(this.#pendingAt, this.#pendingAt + ASSET_ID_BYTES),
-      );
+      const packed = this.#pending.subarray(this.#pendingAt, this.#pendingAt + ASSET_ID_BYTES);
+      const assetId = unpackAssetId(packed);
       this.#pendingAt += ASSET_ID_BYTES;
       // The fleet may have spoken of it meanwhile.
-      if (!this.#parts.catalog.assets.has(assetId)) await this.#read(assetId, false);
+      if (!this.#parts.catalog.assets.has(assetId)) reading.push(this.#read(assetId, false));
     }
+    await Promise.all(reading);
     // What could not be read says nothing then: it is read anew once the disk is back.
     if (!this.#parts.disk.readable) this.stop();
   }
