@@ -169,7 +169,7 @@ test('the month used up: new requests are not taken, and more quota opens the li
 test('rates and history are what went', async () => {
   const { uplink, timers, served } = await start('2026-06-01T08:00:00Z', { downBytesPerSecond: null });
   for (let second = 0; second < 20; second++) {
-    uplink.down.take('origin', 3_000);
+    void uplink.down.take('origin', 3_000);
     served.requests++;
     timers.run(1_000);
   }
