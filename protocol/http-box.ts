@@ -178,7 +178,8 @@ export const boxScrubSchema = z.object({
   /** When the last whole round ended. */
   finishedAt: timeSchema.nullable(),
   nextAt: timeSchema.nullable(),
-  periodMs: count,
+  /** A round begins this often; null: only when the box starts or a disk comes. */
+  periodMs: count.nullable(),
 });
 export type BoxScrub = z.infer<typeof boxScrubSchema>;
 

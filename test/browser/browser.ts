@@ -44,7 +44,7 @@ export class Visit {
   readonly page: Page;
   readonly view: View;
   private readonly faults: string[] = [];
-  private readonly forgiven: RegExp[] = [/503 .*\/api\/scrub/];
+  private readonly forgiven: RegExp[] = [];
   private readonly axe: string;
 
   constructor(page: Page, view: View, axe: string) {

@@ -54,6 +54,8 @@ export const pagesEn = {
   'scrub.title': 'Check of everything held',
   'scrub.lead':
     'Disks age. Every {period} the box reads all it holds again, slowly, and fetches anew what is damaged.',
+  'scrub.leadAtStart':
+    'Disks age. When the box starts or a disk is plugged in, it reads all it holds again, slowly, and fetches anew what is damaged.',
   'scrub.running': 'checked in this round',
   'scrub.bar': '{share} of this round checked',
   'scrub.last': 'Last round ended',

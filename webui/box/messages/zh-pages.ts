@@ -52,6 +52,7 @@ export const pagesZh: { readonly [K in keyof typeof pagesEn]: string } = {
   'bounds.floorHint': '留给您自己的文件。留空则使用默认值。',
   'scrub.title': '全部内容检查',
   'scrub.lead': '硬盘会老化。盒子每 {period} 会缓慢地重新读取全部内容，并重新获取损坏的部分。',
+  'scrub.leadAtStart': '硬盘会老化。盒子启动或插入硬盘时，会缓慢地重新读取全部内容，并重新获取损坏的部分。',
   'scrub.running': '本轮已检查',
   'scrub.bar': '本轮已检查 {share}',
   'scrub.last': '上一轮结束于',

@@ -219,7 +219,11 @@ function Scrub() {
     <Loaded query={scrub} heights={[220]}>
       {(now) => (
         <Card title={t('scrub.title')}>
-          <p class="soft">{t('scrub.lead', { period: formatDuration(now.periodMs) })}</p>
+          <p class="soft">
+            {now.periodMs === null
+              ? t('scrub.leadAtStart')
+              : t('scrub.lead', { period: formatDuration(now.periodMs) })}
+          </p>
           {now.running ? (
             <>
               <p class="figure">
