@@ -10,6 +10,7 @@ import { slowPlanSchema } from './load-plan.ts';
 const TICK_MS = 100;
 const READ_BYTES = 16 * 1024;
 const PROBES_PER_SECOND = 20;
+const MOST_PROBES = 10;
 
 class SlowLoad {
   private readonly plan: SlowPlan;
@@ -22,6 +23,7 @@ class SlowLoad {
   /** Lets every slow client read on. */
   private readonly ticks: (() => void)[] = [];
   private nextPath = 0;
+  private probing = 0;
 
   constructor(plan: SlowPlan) {
     this.plan = plan;
@@ -75,10 +77,13 @@ class SlowLoad {
 
   /** A client that is only after the first byte. */
   private probe(): void {
+    if (this.probing >= MOST_PROBES) return;
+    this.probing++;
     const socket = this.ask(() => {
       socket.destroy();
       return true;
     });
+    socket.once('close', () => this.probing--);
   }
 
   /** @param take is told how much came; false: no more for now */

@@ -75,6 +75,12 @@ export class FastConnection {
     this.#socket.destroy();
   };
 
+  /** Broken off with what the kernel still holds for it: see `Visitor.reset`. */
+  readonly #reset = (): void => {
+    this.#lane.parts.visitorOf(this.#socket)?.reset();
+    this.cut();
+  };
+
   /** Ends a connection that has been idle for so many ticks; `fresh`: that has not sent a byte yet. */
   tick(idleTicks: number, freshTicks: number): void {
     if (this.#body !== null) return;
@@ -195,7 +201,7 @@ export class FastConnection {
   #answer(readMs: number | null): void {
     const { parts, heads } = this.#lane;
     if (this.#body === null || this.#reply === null) return;
-    this.#delivery = parts.deliveries.begin(this.#body, this.cut);
+    this.#delivery = parts.deliveries.begin(this.#body, this.#reset);
     this.#head = heads.of(this.#reply, serverTiming(readMs), parts.decider.date());
     this.#ask();
   }
@@ -300,9 +306,18 @@ export class FastConnection {
     if (tookMs > SLOW_MS) this.#sliceBytes = Math.max(LEAST_SLICE_BYTES, this.#sliceBytes / 2);
     else if (tookMs < QUICK_MS)
       this.#sliceBytes = Math.min(this.#lane.mostSliceBytes(), this.#sliceBytes * 4);
+    // Where the kernel takes slice after slice at once, nobody else would have a turn until it is full.
+    this.#lane.queue(this);
+  };
+
+  /** Its turn has come. @returns bytes that it may have sent */
+  proceed(): number {
+    if (this.#closed || this.#body === null) return 0;
+    const bytes = this.#wanted();
     if (this.#credit > 0) this.#send();
     else this.#ask();
-  };
+    return bytes;
+  }
 
   /** Fetches what comes next: for all, or, with many responses and little memory, one slice for this one. */
   #fetch(bytes: number, done: (piece: Piece | null, error: unknown) => void): void {

@@ -34,6 +34,8 @@ const SLICES = [
   { upTo: 256, bytes: 64 * 1024 },
   { upTo: Number.POSITIVE_INFINITY, bytes: 32 * 1024 },
 ] as const;
+/** Sent in one turn of the event loop before new requests are looked at: a few milliseconds' worth, bytes. */
+const TURN_BYTES = 4 * 1024 * 1024;
 /** With more responses, what is not in memory is read in slices and not kept: it would push itself out. */
 const MOST_FILLING = 128;
 
@@ -49,6 +51,9 @@ export class Lane {
   readonly #connections = new Set<FastConnection>();
   readonly #tickMs: number;
   #timer: NodeJS.Timeout | null = null;
+  /** Those with more to send, in the order of their turns. */
+  readonly #waiting: FastConnection[] = [];
+  #isTurnSet = false;
   /** Counts up while there are connections, every `#tickMs`. */
   ticks = 0;
 
@@ -63,6 +68,27 @@ export class Lane {
     this.#connections.add(new FastConnection(this, socket, visitor));
     this.#timer ??= setInterval(() => this.#tick(), this.#tickMs).unref();
   }
+
+  /** Puts a connection that has more to send behind the others. */
+  queue(connection: FastConnection): void {
+    this.#waiting.push(connection);
+    if (this.#isTurnSet) return;
+    this.#isTurnSet = true;
+    setImmediate(this.#turn);
+  }
+
+  readonly #turn = (): void => {
+    let left = TURN_BYTES;
+    let done = 0;
+    for (const connection of this.#waiting) {
+      if (left <= 0) break;
+      left -= connection.proceed();
+      done++;
+    }
+    this.#waiting.splice(0, done);
+    this.#isTurnSet = this.#waiting.length > 0;
+    if (this.#isTurnSet) setImmediate(this.#turn);
+  };
 
   /** Connections it has at the moment. */
   get size(): number {
