@@ -235,6 +235,7 @@ test('serve: heads that never end and idle connections are cut; connections are 
   const { port, content } = await serve(t, { headersMs: 300, idleMs: 300, maxConnections: 3 });
   const slow = net.connect(port, '127.0.0.1');
   slow.on('error', () => undefined);
+  const slowIsCut = once(slow, 'close');
   slow.write('GET / HTTP/1.1\r\nHost: x\r\n');
   slow.resume();
   const others = [1, 2].map(() =>
@@ -247,7 +248,7 @@ test('serve: heads that never end and idle connections are cut; connections are 
   const fourth = net.connect(port, '127.0.0.1').on('error', () => undefined);
   fourth.resume();
   await once(fourth, 'close');
-  await once(slow, 'close');
+  await slowIsCut;
   for (const other of others) other.destroy();
 });
 
