@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { arm } from './arm.ts';
 import { assign } from './assign.ts';
 import type { Bench } from './bench.ts';
+import { eviction } from './eviction.ts';
 import { index } from './index.ts';
 import { describeMachine } from './measure.ts';
 import { memory } from './memory.ts';
@@ -13,7 +14,7 @@ import { slow } from './slow.ts';
 import { start } from './start.ts';
 
 /** `npm run bench [name...] [-- --json] [--seconds 1] [--rounds 3]`: not a test, nothing fails for being slow. */
-const BENCHES: Record<string, Bench> = { serve, slow, router, memory, index, start, assign, arm };
+const BENCHES: Record<string, Bench> = { serve, slow, router, memory, index, start, eviction, assign, arm };
 /** Minutes on an emulated board, and a core of the machine: only when asked for by name. */
 const ONLY_BY_NAME = ['arm'];
 
