@@ -25,7 +25,7 @@ export const arm: Bench = async (context) => {
     return context.progress('arm: skipped, needs qemu-system-arm (apt-get install qemu-system-arm)');
   }
   await buildAgent();
-  for (const memoryMib of [1024, 512]) await onBoard(context, memoryMib);
+  for (const memoryMib of [512, 1024]) await onBoard(context, memoryMib);
 };
 
 async function onBoard({ emit, progress, measureMs }: BenchContext, memoryMib: number): Promise<void> {
