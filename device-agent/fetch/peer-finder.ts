@@ -9,7 +9,7 @@ export interface PeerFinderParts {
   patienceMs?: number;
 }
 
-const PATIENCE_MS = 2_000;
+const PATIENCE_MS = 1_000;
 /** A fleet that never answers does not know the question: it is not asked again in this session. */
 const MOST_UNANSWERED = 3;
 
