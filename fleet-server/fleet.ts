@@ -1,28 +1,18 @@
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
-import { buildApi } from './api/app.ts';
 import type { DialParts } from './boxes/dial-back.ts';
 import { DialPolicy } from './boxes/dial-policy.ts';
-import { Broker } from './broker/broker.ts';
-import { Inbound } from './broker/inbound.ts';
-import { Presence } from './broker/presence.ts';
-import { startIssuance } from './certificates/role.ts';
+import type { Broker } from './broker/broker.ts';
 import { isDatabaseAway, openDatabase } from './database/database.ts';
 import { listen } from './database/listen.ts';
 import { migrate } from './database/migrate.ts';
-import { startDns } from './dns/role.ts';
 import { openFleetKeys } from './keys/fleet-keys.ts';
 import { createMetrics } from './metrics/metrics.ts';
-import { ensureAdmin } from './operators/operators.ts';
 import type { Options, Role } from './options.ts';
 import type { Relay } from './relay/relay.ts';
-import { startRelay } from './relay/role.ts';
-import { Catalogue } from './router/catalogue.ts';
-import { RedirectCounts } from './router/redirect-counts.ts';
-import { Router } from './router/router.ts';
-import { Sources } from './sources/sources.ts';
-import { Jobs } from './worker/jobs.ts';
-import { Worker } from './worker/worker.ts';
+import type { Catalogue } from './router/catalogue.ts';
+import type { Jobs } from './worker/jobs.ts';
+import type { Worker } from './worker/worker.ts';
 
 export interface Fleet {
   urls: { apiUrl?: string; routerUrl?: string; brokerUrl?: string; relayUrl?: string; dns?: string };
@@ -35,7 +25,8 @@ const WEBUI_DIR = fileURLToPath(new URL('../dist/webui/fleet', import.meta.url))
 
 /**
  * Starts the roles asked for in this process. All durable state is in Postgres and the keys directory, so each
- * role may run in as many processes as one likes.
+ * role may run in as many processes as one likes. Each loads what it needs and no more: a relay alone takes half the
+ * memory of the whole.
  */
 export async function startFleet(options: Options, log: Logger): Promise<Fleet> {
   const has = (role: Role) => options.HEARTH_ROLES.includes(role);
@@ -73,6 +64,11 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
 
     let catalogue: Catalogue | undefined;
     if (has('router')) {
+      const [{ Catalogue }, { RedirectCounts }, { Router }] = await Promise.all([
+        import('./router/catalogue.ts'),
+        import('./router/redirect-counts.ts'),
+        import('./router/router.ts'),
+      ]);
       catalogue = new Catalogue(db, options.HEARTH_HEARTBEAT_MS, log);
       const router = new Router(
         catalogue,
@@ -93,6 +89,7 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
 
     let relay: Relay | undefined;
     if (has('relay')) {
+      const { startRelay } = await import('./relay/role.ts');
       relay = await startRelay(
         { db, keys, routerUrl: () => urls.router, log: log.child({ part: 'relay' }) },
         options,
@@ -102,6 +99,7 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
     }
 
     if (has('dns')) {
+      const { startDns } = await import('./dns/role.ts');
       const dns = await startDns(db, options, log.child({ part: 'dns' }));
       if (dns) {
         closers.push(() => dns.close());
@@ -111,6 +109,12 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
 
     let broker: Broker | undefined;
     if (has('broker')) {
+      const [{ Broker }, { Inbound }, { Presence }, { Sources }] = await Promise.all([
+        import('./broker/broker.ts'),
+        import('./broker/inbound.ts'),
+        import('./broker/presence.ts'),
+        import('./sources/sources.ts'),
+      ]);
       const brokerLog = log.child({ part: 'broker' });
       const presence = new Presence(db, urls.broker, brokerLog);
       broker = await Broker.start({
@@ -154,12 +158,17 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
 
     let jobs: Jobs | undefined;
     if (has('api') || has('worker')) {
+      const { Jobs } = await import('./worker/jobs.ts');
       jobs = await Jobs.start(options.DATABASE_URL, log, has('worker'));
       const started = jobs;
       closers.push(() => started.close());
     }
     let worker: Worker | undefined;
     if (has('worker') && jobs) {
+      const [{ Worker }, { startIssuance }] = await Promise.all([
+        import('./worker/worker.ts'),
+        import('./certificates/role.ts'),
+      ]);
       worker = new Worker(db, log.child({ part: 'worker' }));
       const started = worker;
       closers.push(() => started.close());
@@ -173,6 +182,10 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
     }
 
     if (has('api') && jobs) {
+      const [{ buildApi }, { ensureAdmin }] = await Promise.all([
+        import('./api/app.ts'),
+        import('./operators/operators.ts'),
+      ]);
       const admin = await ensureAdmin(db, {
         password: options.HEARTH_ADMIN_PASSWORD,
         token: options.HEARTH_ADMIN_TOKEN,

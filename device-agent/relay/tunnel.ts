@@ -59,7 +59,8 @@ export class Tunnel {
     const { createServer } = await import('node:http2');
     const server = createServer({
       settings: { maxConcurrentStreams: MOST_STREAMS, maxHeaderListSize: 16 * 1024 },
-      maxSessionMemory: 16,
+      // What is being sent counts, and is bounded where it is read: beyond this, new streams would be refused.
+      maxSessionMemory: 256,
       maxOutstandingPings: 4,
     });
     server.on('stream', (stream, headers) => {

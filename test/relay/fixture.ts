@@ -13,8 +13,10 @@ import type { FleetKeys } from '#fleet/keys/fleet-keys.ts';
 import { openFleetKeys } from '#fleet/keys/fleet-keys.ts';
 import type { RelayParts } from '#fleet/relay/relay.ts';
 import { Relay } from '#fleet/relay/relay.ts';
+import { RELAY_ENVIRONMENT } from '#fleet/relay/windows.ts';
 import type { FleetDatabase } from '#fleet/testing/fleet-database.ts';
 import { addBox, fleetDatabase } from '#fleet/testing/fleet-database.ts';
+import { Program } from '#local/program.ts';
 
 const SILENT = pino({ level: process.env.HEARTH_LOG_LEVEL ?? 'silent' });
 
@@ -22,6 +24,8 @@ export interface RelayRig {
   database: FleetDatabase;
   keys: FleetKeys;
   relay(over?: Partial<RelayParts> & { drainMs?: number }): Promise<Relay>;
+  /** A relay in a process of its own, as a fleet runs it. */
+  relayProcess(): Promise<{ pid: number; tunnelUrl: string; publicUrl: string; program: Program }>;
   /** A box enrolled at the fleet; it serves `onRequest` to whoever comes through a relay. */
   box(serve?: Partial<BoxServing>): Promise<RigBox>;
 }
@@ -77,6 +81,32 @@ export async function relayRig(t: TestContext): Promise<RelayRig> {
       };
       closers.push(() => relay.close());
       return relay;
+    },
+    async relayProcess() {
+      const program = await Program.start({
+        name: 'relay',
+        args: ['fleet-server/main.ts'],
+        env: {
+          DATABASE_URL: database.url,
+          HEARTH_KEYS_DIR: keysDir,
+          HEARTH_ROLES: 'relay',
+          HEARTH_RELAY_TUNNEL_PORT: '0',
+          HEARTH_RELAY_PORT: '0',
+          HEARTH_RELAY_TLS_PORT: '0',
+          HEARTH_LOG_LEVEL: 'warn',
+          ...RELAY_ENVIRONMENT,
+        },
+      });
+      closers.push(() => program.stop());
+      const [row] = await database.query('SELECT tunnel_url FROM relays WHERE public_url = $1', [
+        program.ready.relayUrl,
+      ]);
+      return {
+        pid: program.pid,
+        tunnelUrl: String(row?.tunnel_url),
+        publicUrl: String(program.ready.relayUrl),
+        program,
+      };
     },
     async box(serve = {}) {
       const { privateKey, csr } = await makeKeyAndCsr();
