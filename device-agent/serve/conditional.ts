@@ -13,13 +13,13 @@ export type Precondition = 'proceed' | 'not_modified' | 'failed';
 
 /** Evaluates the preconditions of a GET or HEAD in the order of RFC 9110 section 13.2.2, Range aside. */
 export function evaluatePreconditions(headers: RequestHead['headers'], validators: Validators): Precondition {
-  const modifiedMs = timeOf(validators.lastModified);
   const ifMatch = headerOf(headers, 'if-match');
   const ifUnmodifiedSince = headerOf(headers, 'if-unmodified-since');
   if (ifMatch !== undefined) {
     if (!matches(ifMatch, validators.etag, 'strong')) return 'failed';
   } else if (ifUnmodifiedSince !== undefined) {
     const sinceMs = timeOf(ifUnmodifiedSince);
+    const modifiedMs = timeOf(validators.lastModified);
     if (sinceMs !== null && modifiedMs !== null && modifiedMs > sinceMs) return 'failed';
   }
   const ifNoneMatch = headerOf(headers, 'if-none-match');
@@ -27,8 +27,9 @@ export function evaluatePreconditions(headers: RequestHead['headers'], validator
     return matches(ifNoneMatch, validators.etag, 'weak') ? 'not_modified' : 'proceed';
   }
   const sinceMs = timeOf(headerOf(headers, 'if-modified-since') ?? null);
-  if (sinceMs !== null && modifiedMs !== null && modifiedMs <= sinceMs) return 'not_modified';
-  return 'proceed';
+  if (sinceMs === null) return 'proceed';
+  const modifiedMs = timeOf(validators.lastModified);
+  return modifiedMs !== null && modifiedMs <= sinceMs ? 'not_modified' : 'proceed';
 }
 
 /**

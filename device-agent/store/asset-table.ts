@@ -23,6 +23,8 @@ const PINNED = 0x80;
 const SEEN = 0x40;
 const TOLD = 0x0f;
 const NO_TIME = 0xffff_ffff;
+/** Dates as text that are remembered: to write one takes as long as to find an asset. */
+const MOST_DATES = 512;
 /** Of UTF-8, as Buffer.write may need of it. */
 const SCRATCH_BYTES = LIMITS.pathBytes * 3;
 
@@ -52,6 +54,7 @@ export class AssetTable {
   readonly #byPath = new RowIndex((row) => this.#hashOfPath(row));
   readonly #sites = new Interner<string>();
   readonly #headers = new Interner<SharedHeaders>();
+  readonly #dates = new Map<number, string>();
   #paths = new TextHeap();
   readonly #id = Buffer.alloc(ASSET_ID_BYTES);
   readonly #text = Buffer.alloc(SCRATCH_BYTES);
@@ -131,8 +134,17 @@ export class AssetTable {
   headers(row: number): ContentHeaders {
     const { contentType, cacheControl, oddDate } = this.#headers.get(this.slab.u32(row, HEADERS));
     const seconds = this.slab.u32(row, LAST_MODIFIED);
-    const lastModified = seconds === NO_TIME ? oddDate : new Date(seconds * 1000).toUTCString();
+    const lastModified = seconds === NO_TIME ? oddDate : this.#dateOf(seconds);
     return { contentType, cacheControl, lastModified };
+  }
+  #dateOf(seconds: number): string {
+    let date = this.#dates.get(seconds);
+    if (date === undefined) {
+      date = new Date(seconds * 1000).toUTCString();
+      if (this.#dates.size >= MOST_DATES) this.#dates.clear();
+      this.#dates.set(seconds, date);
+    }
+    return date;
   }
   expiresAtMs(row: number): number | null {
     const value = this.slab.f64(row, EXPIRES_AT);
