@@ -61,6 +61,8 @@ export const REACH_REASONS = [
   'double_nat',
   /** The provider's NAT (100.64.0.0/10). Values: `address`. */
   'cgnat',
+  /** The router hides its address or has none, and yet the box is online: one of the two above. */
+  'behind_nat',
   /** The household or operator switched it off. */
   'mapping_off',
   /** The content port listens on this machine alone. */

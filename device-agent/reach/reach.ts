@@ -394,10 +394,11 @@ export class Reach {
   #changed(): void {
     if (this.#closing.signal.aborted) return;
     const endpoint = this.endpoint();
-    const { state, way, reason } = this.report();
+    const { state, way, reason, values } = this.report();
     const now = JSON.stringify([endpoint, state, way, reason]);
     if (now === this.#lastState) return;
     this.#lastState = now;
+    this.#options.log.info({ state, way, reason, ...values }, 'how clients reach this box');
     this.#options.onChange();
   }
 }

@@ -31,6 +31,7 @@ const TELLING: readonly ReachReason[] = [
   'loopback_only',
   'cgnat',
   'double_nat',
+  'behind_nat',
   'dial_failed',
   'not_authorized',
   'router_full',
@@ -133,7 +134,9 @@ function rungsOf(facts: ReportFacts, family: Family): ReachRung[] {
         rung(method, state, reason, values, known.atMs),
       );
     } else if (known) {
-      rung(method, 'failed', known.useless ?? known.problem, valuesOf(known), known.atMs);
+      // Routers behind another one say that they have no connection (miniupnpd does); we are online through them.
+      const problem = known.problem === 'no_wan' && own.online ? 'behind_nat' : known.problem;
+      rung(method, 'failed', known.useless ?? problem, valuesOf(known), known.atMs);
       // No other protocol would get another address from it.
       if (known.useless === 'double_nat' || known.useless === 'cgnat') bears = true;
     } else rung(method, 'trying', null);
@@ -185,6 +188,9 @@ function adviceFor(facts: ReportFacts, why: ReachRung | undefined): BoxReach['ad
   switch (why?.reason) {
     case 'double_nat':
       codes.push('bridge_modem');
+      break;
+    case 'behind_nat':
+      codes.push('bridge_modem', 'ask_provider_for_address');
       break;
     case 'cgnat':
       codes.push('ask_provider_for_address');

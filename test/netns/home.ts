@@ -193,6 +193,15 @@ table inet filter {
     await this.serve(services);
   }
 
+  /** Puts another program in the mapping service's place: see odd-router.ts. */
+  oddRouter(manner: 'garbage' | 'natpmp', claims = ''): void {
+    this.#daemon = this.router.spawn(process.execPath, [
+      join(import.meta.dirname, 'odd-router.ts'),
+      manner,
+      claims,
+    ]);
+  }
+
   /** What the router forwards, as its kernel sees it: `port -> address:port`. */
   forwards(): string[] {
     const rules = this.router.exec('nft', ['-n', 'list', 'chain', 'inet', 'filter', 'prerouting_miniupnpd']);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LAN, LAN6, WAN } from './home.ts';
+import { LAN, WAN } from './home.ts';
 import { needsNamespaces } from './namespaces.ts';
 import { CONTENT_PORT, Town, until } from './town.ts';
 
@@ -95,73 +95,5 @@ describe('a box in a home, and a fleet outside', { ...needsNamespaces(), timeout
     town.home.setWan(WAN.second);
     await town.reachedAt(`http://${WAN.second}:${CONTENT_PORT}`);
     assert.equal(JSON.parse(await town.client(`http://${WAN.second}:${CONTENT_PORT}`)).nonce, 'client');
-  });
-
-  for (const [name, wanAddress, reason] of [
-    ['the provider’s NAT', '100.64.0.8', 'cgnat'],
-    ['another router', '10.20.30.8', 'double_nat'],
-  ] as const) {
-    test(`behind ${name}: noticed, and not claimed as reachable`, async (t) => {
-      const town = await Town.build(t, { wanAddress });
-      await town.home.serve();
-      const box = town.startBox();
-      await until(
-        'noticed',
-        () =>
-          box.lines.some(
-            (line) => line.includes(`"detail":"${wanAddress}"`) || line.includes(`"address":"${wanAddress}"`),
-          ),
-        () => box.text(),
-      );
-      await until('it is over', () => town.home.forwards().length === 0);
-      const recorded = await until('a dial', async () => {
-        const found = await town.recorded();
-        return found.ok === false && found;
-      });
-      assert.ok(!recorded.url?.includes(wanAddress), `${recorded.url} (${reason})`);
-    });
-  }
-
-  test('the wanted port is another device’s: another one is had, and clients are sent there', async (t) => {
-    const town = await Town.build(t);
-    await town.home.serve();
-    town.home.other.exec('upnpc', ['-a', LAN.other, '8080', String(CONTENT_PORT), 'TCP', '600']);
-    const box = town.startBox();
-    const { port } = await box.said('mapped a port');
-    assert.notEqual(port, CONTENT_PORT);
-    await town.reachedAt(`http://${WAN.router}:${port}`);
-    assert.ok(
-      town.home.forwards().includes(`${CONTENT_PORT} -> ${LAN.other}:8080`),
-      'the other’s is left alone',
-    );
-  });
-
-  test('a lease is renewed before it runs out, and after a SIGKILL by the next process', async (t) => {
-    const town = await Town.build(t);
-    await town.home.serve({ lines: ['max_lifetime=12'] });
-    const box = town.startBox({ HEARTH_PORT_CHECK_MS: '3600000' });
-    await town.reachedAt(AT_HOME);
-    assert.equal((await box.said('mapped a port')).lifetimeS, 12);
-    const end = performance.now() + 30_000;
-    while (performance.now() < end) {
-      assert.deepEqual(town.home.forwards(), [FORWARD]);
-      await sleep(500);
-    }
-    await box.end('SIGKILL');
-    const next = town.startBox({ HEARTH_PORT_CHECK_MS: '3600000' });
-    await next.said('clients can reach this box');
-    assert.deepEqual(town.home.forwards(), [FORWARD]);
-  });
-
-  test('IPv6 only: let through the firewall, dialled, and closed again', async (t) => {
-    const town = await Town.build(t, { ipv6: true, ipv4: false });
-    await town.home.serve();
-    const box = town.startBox();
-    const url = `http://[${LAN6.box}]:${CONTENT_PORT}`;
-    await town.reachedAt(url);
-    assert.deepEqual(town.home.pinholes(), [`${LAN6.box} ${CONTENT_PORT}`]);
-    assert.equal(JSON.parse(await town.client(url)).nonce, 'client');
-    await box.end('SIGTERM');
-    await until('closed', () => town.home.pinholes().length === 0);
   });
 });

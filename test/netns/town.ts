@@ -151,7 +151,9 @@ export class Town {
       TO_HOST: this.#fleetHost.replace(/^\[|\]$/g, ''),
     });
     await once(relay.stdout as NodeJS.ReadableStream, 'data');
-    const claim = await ask(this.home.internet, 'http://localhost:7080/api/v1/claims', { label: 'the box' });
+    const claim = await ask(this.home.internet, `http://${this.#fleetHost}:7080/api/v1/claims`, {
+      label: 'the box',
+    });
     this.#claim = JSON.parse(claim).code;
   }
 
