@@ -46,18 +46,26 @@ export class TestDisk {
   mount = '';
   #at = '';
 
-  constructor(t: TestContext, kind: DiskKind, options: { sizeBytes?: number; label?: string } = {}) {
+  constructor(
+    t: TestContext,
+    kind: DiskKind,
+    options: { sizeBytes?: number; label?: string; copyOf?: string } = {},
+  ) {
     this.kind = kind;
     this.#folder = mkdtempSync(path.join(os.tmpdir(), 'hearth-image-'));
     this.image = path.join(this.#folder, 'image');
-    const { make, label } = KINDS[kind];
-    execFileSync('truncate', ['-s', String(options.sizeBytes ?? 64 * MIB), this.image]);
-    const named = options.label ? [label, options.label] : [];
-    execFileSync(make[0], [...make.slice(1), ...named, this.image], { stdio: 'ignore' });
     t.after(() => {
       this.pull();
       rmSync(this.#folder, { recursive: true, force: true });
     });
+    if (options.copyOf) {
+      execFileSync('cp', ['--sparse=always', options.copyOf, this.image]);
+      return;
+    }
+    const { make, label } = KINDS[kind];
+    execFileSync('truncate', ['-s', String(options.sizeBytes ?? 64 * MIB), this.image]);
+    const named = options.label ? [label, options.label] : [];
+    execFileSync(make[0], [...make.slice(1), ...named, this.image], { stdio: 'ignore' });
   }
 
   /** Attaches it to a free loop device and mounts it, as the system does with a disk that is plugged in. */
