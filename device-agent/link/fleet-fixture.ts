@@ -10,7 +10,7 @@ import { deliveryKeyFor, mintToken, sealKeyFor } from '#protocol/delivery-token.
 import { isHearthError } from '#protocol/errors.ts';
 import { enrolRequestSchema } from '#protocol/http-fleet.ts';
 import { newClaimCode, newId } from '#protocol/ids.ts';
-import type { CommandBody, Deliveries, Reply, UpKind, UpMessage } from '#protocol/messages.ts';
+import type { CommandBody, Deliveries, DownKind, Reply, UpKind, UpMessage } from '#protocol/messages.ts';
 import { encodeDown, parseUp } from '#protocol/messages.ts';
 import { signCommand } from '#protocol/signing.ts';
 import { downTopic, parseTopic } from '#protocol/topics.ts';
@@ -239,7 +239,7 @@ export class FleetFixture {
   }
 
   /** Publishes raw bytes to a box. */
-  publish(boxId: string, payload: Buffer, kind: 'command' | 'deliveries-ack' | 'earnings' = 'command'): void {
+  publish(boxId: string, payload: Buffer, kind: DownKind = 'command'): void {
     this.#aedes?.publish(
       { cmd: 'publish', topic: downTopic(boxId, kind), payload, qos: 1, retain: false, dup: false },
       () => undefined,
@@ -322,10 +322,18 @@ export class FleetFixture {
       this.received.push({ boxId, kind, message, raw: payload.toString('utf8') });
       if (kind === 'hello') this.publish(boxId, this.sign(boxId, this.configureBody(boxId)));
       if (kind === 'deliveries') this.#settle(boxId, message as Deliveries);
+      if (kind === 'sources-wanted') this.#nobodyHolds(boxId, message as UpMessage<'sources-wanted'>);
     } catch (error) {
       this.refused.push(isHearthError(error) ? error.message : String(error));
     }
     for (const wake of [...this.#waiters]) wake();
+  }
+
+  #nobodyHolds(boxId: string, { sha256s }: UpMessage<'sources-wanted'>): void {
+    for (const sha256 of sha256s) {
+      const answer = { v: 1 as const, sha256, expiresAt: new Date().toISOString(), sources: [] };
+      this.publish(boxId, encodeDown('sources', answer), 'sources');
+    }
   }
 
   #settle(boxId: string, batch: Deliveries): void {
