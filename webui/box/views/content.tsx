@@ -7,6 +7,7 @@ import { ListCard } from '../../shared/components/list.tsx';
 import { Head } from '../../shared/components/page.tsx';
 import { explainReason } from '../../shared/errors.ts';
 import { formatBytes, formatDateTime, formatNumber, formatRelative } from '../../shared/format.ts';
+import { language } from '../../shared/i18n.ts';
 import { usePages } from '../../shared/query.ts';
 import { useStatus } from '../live.ts';
 import { api, type ContentItem } from '../state.ts';
@@ -105,7 +106,7 @@ function Item({ item }: { item: ContentItem }) {
       <p class="soft small">
         {[under ? progress : formatBytes(item.sizeBytes), item.contentType].join(' · ')}
       </p>
-      <p class="soft small">{whyOf(item).join(' ')}</p>
+      <p class="soft small">{whyOf(item).join(language.value === 'en' ? ' ' : '')}</p>
       {told ? (
         <p class="small">
           {told.title} <span class="soft">{told.detail}</span>

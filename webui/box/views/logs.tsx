@@ -49,7 +49,7 @@ export function LogsPage() {
         ) : lines.length === 0 ? (
           <p class="soft">{t('logs.none')}</p>
         ) : (
-          <ol class="lines">
+          <ol class="log-lines">
             {lines.map((line) => (
               <Line key={line.seq} line={line} />
             ))}
