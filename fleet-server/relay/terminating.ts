@@ -117,13 +117,21 @@ export class Forwarder {
       patience = ms === null ? undefined : setTimeout(cancel, ms);
     };
     let answered = false;
+    let promised: number | null = null;
+    let sent = 0;
     stream.on('error', () => undefined);
     stream.once('close', () => {
       waitForBox(null);
       if (response.destroyed) return;
       if (!answered) this.#instead(response, target);
-      // Not at 'end': a box that breaks off may end the stream first. What it sent must not pass for the whole.
-      else if (stream.readableEnded && stream.rstCode === constants.NGHTTP2_NO_ERROR) response.end();
+      // Not at 'end': a box that breaks off may end the stream first. What it sent must not pass for the whole, and on
+      // a connection that is kept the next answer must not pass for the rest.
+      else if (
+        stream.readableEnded &&
+        stream.rstCode === constants.NGHTTP2_NO_ERROR &&
+        (promised ?? sent) === sent
+      )
+        response.end();
       else response.destroy();
     });
     response.once('close', () => {
@@ -134,9 +142,11 @@ export class Forwarder {
       answered = true;
       waitForBox(limits.stalledMs);
       counts.request(target.boxId);
+      promised = lengthOf(head, response.req.method);
       response.writeHead(Number(head[':status']), headersOf(head));
       stream.on('data', (piece: Buffer) => {
         counts.bytes(target.boxId, piece.length);
+        sent += piece.length;
         patience?.refresh();
         if (response.write(piece)) return;
         // The client is slower than the box: what the stream's window allows is all that waits here.
@@ -162,6 +172,13 @@ export class Forwarder {
       'Access-Control-Allow-Origin': '*',
     });
   }
+}
+
+/** How many bytes of body an answer promises; null when it does not say. */
+function lengthOf(head: IncomingHttpHeaders, method: string | undefined): number | null {
+  if (method === 'HEAD' || Number(head[':status']) === 304) return 0;
+  const length = head['content-length'];
+  return length === undefined ? null : Number(length);
 }
 
 function headersOf(head: IncomingHttpHeaders): OutgoingHttpHeaders {

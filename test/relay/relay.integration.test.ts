@@ -129,15 +129,24 @@ test('an answer that the box breaks off is broken off for the client, never pass
   const relay = await rig.relay();
   const bytes = noise(1_000_000);
   const box = await rig.box({
-    onRequest: (stream) => {
-      stream.respond({ ':status': 200 });
-      stream.write(bytes.subarray(0, 400_000), () => stream.close(2));
+    onRequest: (stream, headers) => {
+      const half = bytes.subarray(0, 400_000);
+      if (headers[':path'] === '/c/short') {
+        // Less than it promised, in good order otherwise.
+        stream.respond({ ':status': 200, 'content-length': bytes.length });
+        stream.end(half);
+      } else {
+        stream.respond({ ':status': 200 });
+        stream.write(half, () => stream.destroy(new Error('the disk was pulled')));
+      }
     },
   });
   box.tunnels.use([relay.urls.tunnelUrl]);
   await connected(relay, box.id);
-  const answer = await fetch(`${relayedContentUrl(relay.urls.publicUrl, box.id)}/c/x`);
-  await assert.rejects(answer.arrayBuffer());
+  for (const path of ['/c/short', '/c/reset']) {
+    const answer = await fetch(relayedContentUrl(relay.urls.publicUrl, box.id) + path);
+    await assert.rejects(answer.arrayBuffer(), path);
+  }
 });
 
 test('a box that is not here: the client is sent on, or told to come again', async (t) => {
