@@ -93,7 +93,7 @@ export class Carrier {
 
   async #send(outlet: Outlet, body: ObjectBody, opened: Buffer | OpenFile): Promise<void> {
     const { stream } = outlet;
-    const delivery = this.#parts.deliveries.begin(body, () => stream.destroy());
+    const delivery = this.#parts.deliveries.begin(body, () => outlet.cut());
     const sending: Sending = { outlet, body, delivery };
     try {
       for (const part of body.parts) {

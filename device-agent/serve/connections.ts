@@ -12,6 +12,11 @@ export interface Visitor {
    * - `too_many`: the client has more connections than one client may have; another box would say the same
    */
   readonly standing: 'served' | 'turned_away' | 'too_many';
+  /**
+   * Breaks the connection off with what the kernel still holds for it: closed as usual it would go on for hours at the
+   * pace of a client that takes a few bytes a minute, and megabytes with it.
+   */
+  readonly reset: () => void;
 }
 
 /** Connections above the bound that are told where to go instead; those beyond are closed without a word. */
@@ -46,7 +51,8 @@ export class Connections {
     client.connections++;
     let standing: Visitor['standing'] = aboveMost >= 0 ? 'turned_away' : 'served';
     if (this.#clients.isOverrun(client)) standing = 'too_many';
-    const visitor = { client, standing };
+    const reset = () => void socket.resetAndDestroy();
+    const visitor = { client, standing, reset };
     this.#open.set(socket, visitor);
     socket.once('close', () => {
       this.#open.delete(socket);
@@ -58,7 +64,8 @@ export class Connections {
   /** Who asks through a relay, by the relay's word: no connection of ours, so bounded by requests alone. */
   relayed(address: string): Visitor {
     const client = this.#clients.of(address, this.#clock.monotonic());
-    return { client, standing: this.#open.size >= this.#most ? 'turned_away' : 'served' };
+    const standing = this.#open.size >= this.#most ? 'turned_away' : 'served';
+    return { client, standing, reset: () => undefined };
   }
 
   /** Closes whatever is still open. */

@@ -175,6 +175,10 @@ export class ContentServer {
     // A client may close its side once it has asked, and still gets its answer. Node has this, and no type for it.
     Object.assign(server, { httpAllowHalfOpen: true });
     server.timeout = limits.stalledMs;
+    server.on('timeout', (socket) => {
+      this.#visitors.get(socket)?.reset();
+      socket.destroy();
+    });
     // All are seen, and too many refused: lines that are dropped in silence would be read otherwise by others.
     server.maxHeadersCount = 0;
     // A body is not read, so it is not asked for either.
@@ -305,7 +309,7 @@ export class ContentServer {
     const visitor = this.#visitors.get(request.socket);
     if (!visitor) return void response.destroy();
     const { method = '', url = '', headers } = request;
-    const outlet = new Http1Outlet(response, visitor.client.flow);
+    const outlet = new Http1Outlet(response, visitor);
     const fault = faultOf(request);
     await this.#carryOut(outlet, { method, target: url, headers, visitor }, fault);
   }

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
+import type { Visitor } from './connections.ts';
 
 /** Where a reply goes, of whichever protocol. */
 export interface Outlet {
@@ -13,6 +14,8 @@ export interface Outlet {
    * @param close the connection ends with this response
    */
   head(status: number, headers: string[], close: boolean): void;
+  /** Breaks it off, and drops what has not gone. */
+  cut(): void;
 }
 
 /** HTTP/1.1 by node:http. */
@@ -20,9 +23,12 @@ export class Http1Outlet implements Outlet {
   readonly stream: ServerResponse;
   readonly flow: string;
 
-  constructor(response: ServerResponse, flow: string) {
+  readonly cut: () => void;
+
+  constructor(response: ServerResponse, { client, reset }: Pick<Visitor, 'client' | 'reset'>) {
     this.stream = response;
-    this.flow = flow;
+    this.flow = client.flow;
+    this.cut = reset;
     // Decided with the rest: see Decider.date.
     response.sendDate = false;
   }
@@ -44,6 +50,10 @@ export class Http2Outlet implements Outlet {
     // What sending a body takes of a response, a stream has as well: write, end, destroy, 'close'.
     this.stream = stream as unknown as ServerResponse;
     this.flow = flow;
+  }
+
+  cut(): void {
+    this.#stream.destroy();
   }
 
   head(status: number, headers: string[], close: boolean): void {

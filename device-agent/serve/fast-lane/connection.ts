@@ -77,7 +77,7 @@ export class FastConnection {
 
   /** Broken off with what the kernel still holds for it: see `Visitor.reset`. */
   readonly #reset = (): void => {
-    this.#lane.parts.visitorOf(this.#socket)?.reset();
+    this.#visitor.reset();
     this.cut();
   };
 
@@ -398,7 +398,7 @@ export class FastConnection {
 
   /** Nothing has gone either way for too long. A wait for the line or the disk is not the client's fault. */
   readonly #onStalled = (): void => {
-    if (this.#writing > 0 || this.#socket.writableEnded) this.cut();
+    if (this.#writing > 0 || this.#socket.writableEnded) this.#reset();
   };
 
   readonly #onClose = (): void => {
