@@ -15,6 +15,7 @@ import { within } from './disks/places.ts';
 import type { Disks } from './disks/wiring.ts';
 import { openDisks } from './disks/wiring.ts';
 import { errnoOf } from './durable/durable-file.ts';
+import { Evictor } from './evict/evictor.ts';
 import type { Downloads } from './fetch/downloads.ts';
 import type { Fetching } from './fetch/fetching.ts';
 import { openFetching } from './fetch/fetching.ts';
@@ -83,6 +84,7 @@ export class Agent {
   readonly #fetching: Fetching;
   readonly #downloads: Downloads;
   readonly #executor: Executor;
+  readonly #evictor: Evictor;
   readonly #integrity: IntegrityCheck;
   readonly #account: Account;
   readonly #content: ContentServer;
@@ -175,6 +177,13 @@ export class Agent {
     });
     this.#downloads = this.#fetching.downloads;
     this.#executor = new Executor({ store: this.#store, downloads: this.#downloads, clock, log });
+    this.#evictor = new Evictor({
+      store: this.#store,
+      clock,
+      log,
+      propose: async (message) => (await this.#session?.proposeEvictions(message)) ?? false,
+      replan: () => this.#executor.wake(),
+    });
     this.#integrity = new IntegrityCheck({
       store: this.#store,
       clock,
@@ -209,8 +218,10 @@ export class Agent {
       up: this.#uplink.up,
       accepting: () => this.#uplink.accepting,
       ageSeconds: (issuedAtMs) => this.#validity.ageSeconds(issuedAtMs),
-      onDelivered: ({ token, siteId, prefix }, assetId, bytes, requests) =>
-        this.#account.record({ token, siteId, prefix, assetId, bytes, requests }),
+      onDelivered: ({ token, siteId, prefix }, assetId, bytes, requests) => {
+        this.#account.record({ token, siteId, prefix, assetId, bytes, requests });
+        this.#evictor.used(assetId, bytes, requests);
+      },
       onReadFailed: (sha256, error) => {
         log.warn(
           { sha256, reason: messageOf(this.#disk.failed(error, sha256)) },
@@ -327,6 +338,7 @@ export class Agent {
     // After the last response: those under way come through the mapping.
     await this.#reach.close();
     await this.#relaying.close();
+    await this.#evictor.close();
     await this.#executor.close();
     await this.#fetching.close();
     await this.#integrity.close();
@@ -391,7 +403,9 @@ export class Agent {
       heartbeat: () => this.#heartbeat(),
       onSources: (sources) => this.#fetching.peers.take(sources),
       onDialled: (message) => this.#reach.dialled(message),
+      onEvictionsVerdict: (verdict) => this.#evictor.verdict(verdict),
       onGreeted: () => {
+        this.#evictor.linked();
         this.#fetching.peers.beginSession();
         this.#tellIntegrity();
         this.#relaying.askForCertificate();

@@ -27,6 +27,8 @@ export const LIMITS = {
   requestsPerDelivery: 2 ** 31 - 1,
   /** Asset states in one report message. */
   assetsPerReport: 200,
+  /** Assets named in one proposal of evictions. */
+  evictionsPerProposal: 200,
   /** Damaged chunks named in one integrity message. */
   damagedChunksPerReport: 1000,
   /** Disks and network interfaces in one hardware message. */

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { assetManifestSchema, sha256Schema, timeSchema } from './asset.ts';
 import { HearthError } from './errors.ts';
+import { evictionsSchema, evictionsVerdictSchema } from './evictions.ts';
 import { assetIdSchema, boxIdSchema, commandIdSchema, deliveryBatchIdSchema, siteIdSchema } from './ids.ts';
 import { LIMITS } from './limits.ts';
 import { DIAL_CODES, DIALS_AT_ONCE, dialTargetSchema } from './reach.ts';
@@ -219,6 +220,7 @@ const UP = {
   deliveries: deliveriesSchema,
   reply: replySchema,
   'sources-wanted': sourcesWantedSchema,
+  evictions: evictionsSchema,
   'dial-wanted': dialWantedSchema,
   'certificate-request': certificateRequestSchema,
 } as const;
@@ -234,7 +236,13 @@ export const relayUrlSchema = z
 /** The body of a command, by operation. Each can be repeated without harm. */
 export const commandBodySchema = z.discriminatedUnion('type', [
   /** Operation cache file. `ttlMs` counts from `issuedAt`; null keeps it until deleted. */
-  z.object({ type: z.literal('cache'), asset: assetManifestSchema, ttlMs: z.int().min(1).nullable() }),
+  z.object({
+    type: z.literal('cache'),
+    asset: assetManifestSchema,
+    ttlMs: z.int().min(1).nullable(),
+    /** Never evicted; absent: it may be. */
+    pinned: z.boolean().optional(),
+  }),
   /** Operation delete file: forget these assets; the object goes with the last asset that needs it. */
   z.object({
     type: z.literal('delete'),
@@ -359,6 +367,7 @@ const DOWN = {
   'deliveries-ack': deliveriesAckSchema,
   earnings: earningsSchema,
   sources: sourcesSchema,
+  'evictions-verdict': evictionsVerdictSchema,
   dialled: dialledSchema,
 } as const;
 

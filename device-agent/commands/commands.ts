@@ -83,7 +83,7 @@ export class Commands {
   async #cache(body: Body<'cache'>, issuedAtMs: number): Promise<null> {
     const { store, report, replan } = this.#options;
     const expiresAtMs = body.ttlMs === null ? null : Math.min(issuedAtMs + body.ttlMs, LATEST_MS);
-    await store.want(body.asset, expiresAtMs, issuedAtMs);
+    await store.want(body.asset, expiresAtMs, issuedAtMs, body.pinned ?? false);
     const asset = store.catalog.assets.get(body.asset.assetId);
     // Said even when nothing changed: the fleet may have missed it.
     if (asset) report([store.report(asset)]);

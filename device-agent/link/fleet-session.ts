@@ -45,6 +45,7 @@ export interface FleetSessionOptions {
   /** Other boxes that hold an object this box asked about. */
   onSources: (sources: DownMessage<'sources'>) => void;
   onDialled: (dialled: DownMessage<'dialled'>) => void;
+  onEvictionsVerdict: (verdict: DownMessage<'evictions-verdict'>) => void;
   /** The fleet has been greeted: what waited for the link can be told. */
   onGreeted: () => void;
 }
@@ -82,6 +83,7 @@ export class FleetSession {
       },
       onSources: options.onSources,
       onDialled: options.onDialled,
+      onEvictionsVerdict: options.onEvictionsVerdict,
       onRefused: (code, reason) => activity.add('command_refused', { code, reason: reason.slice(0, 200) }),
     });
     this.#reporter = new Reporter(
@@ -193,6 +195,11 @@ export class FleetSession {
   /** What a heartbeat tells has changed: the next one goes now. */
   beat(): void {
     if (this.#link.online) this.#beat();
+  }
+
+  /** Proposes evictions, or tells of them; false when the fleet did not get it. */
+  async proposeEvictions(message: UpMessage<'evictions'>): Promise<boolean> {
+    return this.#link.publish('evictions', message);
   }
 
   /** There are new batches of deliveries. */

@@ -25,6 +25,7 @@ export interface InboxOptions {
   onEarnings: (earnings: Earnings) => void;
   onSources: (sources: DownMessage<'sources'>) => void;
   onDialled: (dialled: DownMessage<'dialled'>) => void;
+  onEvictionsVerdict: (verdict: DownMessage<'evictions-verdict'>) => void;
   onRefused: (code: ErrorCode, reason: string) => void;
 }
 
@@ -82,6 +83,9 @@ export class Inbox {
           return;
         case 'dialled':
           this.#options.onDialled(parseDown('dialled', payload));
+          return;
+        case 'evictions-verdict':
+          this.#options.onEvictionsVerdict(parseDown('evictions-verdict', payload));
           return;
         case 'sources':
           this.#options.onSources(parseDown('sources', payload));

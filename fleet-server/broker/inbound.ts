@@ -7,6 +7,7 @@ import { complete, enqueue, type StoredCommand } from '#fleet/commands/outbox.ts
 import type { Database } from '#fleet/database/database.ts';
 import { boxes, placements } from '#fleet/database/schema.ts';
 import { settle, type Tariff } from '#fleet/deliveries/settle.ts';
+import { judgeEvictions } from '#fleet/evictions/verdict.ts';
 import { earningsOf } from '#fleet/ledger/earnings.ts';
 import type { Sources } from '#fleet/sources/sources.ts';
 import { judge } from '#fleet/spot-checks/spot-checks.ts';
@@ -27,7 +28,7 @@ const STRAYS_AT_ONCE = 1000;
 /** What handlers may ask of the connection they came over. */
 export interface Link {
   /** Publishes to a box; lost if the box is gone, which is why answers are sent again on the next hello. */
-  send<K extends 'deliveries-ack' | 'earnings' | 'sources' | 'dialled'>(
+  send<K extends 'deliveries-ack' | 'earnings' | 'sources' | 'dialled' | 'evictions-verdict'>(
     boxId: string,
     kind: K,
     message: DownMessage<K>,
@@ -121,6 +122,12 @@ export class Inbound {
           if (sources) await link.send(boxId, 'sources', sources);
         }
         return;
+      case 'evictions':
+        return link.send(
+          boxId,
+          'evictions-verdict',
+          await judgeEvictions(this.#db, boxId, parseUp(kind, payload)),
+        );
       case 'certificate-request': {
         const { csr } = parseUp(kind, payload);
         if (this.#boxDomain === null)

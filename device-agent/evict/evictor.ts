@@ -1,0 +1,256 @@
+import { randomUUID } from 'node:crypto';
+import type { Logger } from 'pino';
+import type { Catalog, ObjectEntry } from '#agent/store/catalog.ts';
+import type { Store } from '#agent/store/store.ts';
+import type { Clock } from '#agent/time/clock.ts';
+import { messageOf } from '#protocol/errors.ts';
+import type { Evictions, EvictionsVerdict } from '#protocol/evictions.ts';
+import { LIMITS } from '#protocol/limits.ts';
+import { Ghosts } from './ghosts.ts';
+import { HALF_LIFE_S, HEAT_ORIGIN_S, Heat } from './heat.ts';
+import type { Need, Victim } from './victims.ts';
+import { chooseVictims } from './victims.ts';
+
+export interface EvictorParts {
+  store: Store;
+  clock: Clock;
+  log: Logger;
+  /** Sends a proposal; false when there is no link to the fleet. */
+  propose: (message: Evictions) => Promise<boolean>;
+  replan: () => void;
+  /** How long the fleet may think about a proposal, ms. */
+  verdictMs?: number;
+  /** How often room is looked at without a reason, ms. */
+  everyMs?: number;
+}
+
+const VERDICT_MS = 10_000;
+const EVERY_MS = 30_000;
+/** A veto is asked about again after this, ms. */
+const VETO_MS = 3_600_000;
+const MOST_VETOES = 10_000;
+const MOST_GHOSTS = 16_384;
+/** Evictions the fleet has not been told of; with more, the index tells. */
+const MOST_UNTOLD = 5_000;
+/** One waking makes room at most so often; the next goes on. */
+const MOST_ROUNDS = 100;
+
+/**
+ * Keeps room on the disk: for what the fleet has newly assigned, as far as that is worth more than what must go, and
+ * for the household, whose quota counts above all. The fleet is asked first, and has a few seconds to answer; by
+ * itself the box goes by heat alone, and tells later.
+ */
+export class Evictor {
+  readonly #parts: EvictorParts;
+  readonly #heat = new Heat(HALF_LIFE_S, HEAT_ORIGIN_S);
+  readonly #ghosts = new Ghosts(MOST_GHOSTS);
+  /** Until when the fleet wants an asset kept, monotonic ms. */
+  readonly #vetoes = new Map<string, number>();
+  #untold: { assetId: string; sha256: string }[] = [];
+  #asked: { proposalId: string; answer: (verdict: EvictionsVerdict | null) => void } | null = null;
+  #running: Promise<void> | null = null;
+  #again = false;
+  #closed = false;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(parts: EvictorParts) {
+    this.#parts = parts;
+    const { store } = parts;
+    store.on((event) => {
+      if (event.type !== 'changed') return;
+      const { object } = event.asset;
+      if (object.heat === 0) this.#welcome(object);
+      if (object.failure?.code === 'disk_full') this.wake();
+    });
+    store.disk.onChange(() => this.wake());
+    this.#timer = setInterval(() => this.wake(), parts.everyMs ?? EVERY_MS);
+    this.#timer.unref();
+  }
+
+  /** Clients were served so much of an asset. */
+  used(assetId: string, bytes: number, requests: number): void {
+    const { catalog } = this.#parts.store;
+    const { assets, objects } = catalog.tables;
+    const asset = assets.find(assetId);
+    if (asset < 0) return;
+    const row = assets.objectOf(asset);
+    const nowS = this.#nowS();
+    const uses = bytes / Math.max(1, objects.sizeBytes(row));
+    objects.setUse(row, {
+      hits: objects.hits(row) + requests,
+      lastUsedS: nowS,
+      heat: uses > 0 ? this.#heat.used(objects.heat(row), nowS, uses) : objects.heat(row),
+    });
+  }
+
+  /** The fleet's answer. One that nobody waits for any more changes nothing. */
+  verdict(verdict: EvictionsVerdict): void {
+    if (this.#asked?.proposalId === verdict.proposalId) this.#asked.answer(verdict);
+  }
+
+  /** There is a link to the fleet: it is told what went meanwhile. */
+  linked(): void {
+    this.#tell().catch((error) =>
+      this.#parts.log.warn({ reason: messageOf(error) }, 'evictions were not told'),
+    );
+  }
+
+  /** Room may be short: looks, and makes some. Cheap to call. */
+  wake(): void {
+    if (this.#closed) return;
+    this.#again = true;
+    this.#running ??= this.#run()
+      .catch((error) => this.#parts.log.warn({ reason: messageOf(error) }, 'room could not be made'))
+      .finally(() => {
+        this.#running = null;
+      });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    this.#asked?.answer(null);
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    for (let round = 0; this.#again && round < MOST_ROUNDS; round++) {
+      this.#again = false;
+      const need = this.#need();
+      if (need === null) return;
+      const victims = chooseVictims(this.#parts.store.catalog, need);
+      if (victims.length === 0) return;
+      const gone = await this.#agree(victims, need);
+      if (this.#closed) return;
+      for (const victim of gone) await this.#evict(victim);
+      await this.#parts.store.disk.look();
+      if (gone.length > 0) this.#forgive();
+      this.#parts.replan();
+      // Asked again: there may be vetoes to go around, or more to go than one proposal takes.
+      this.#again = true;
+    }
+  }
+
+  /** How much must go; null when there is room, or nothing can be done about it. */
+  #need(): Need | null {
+    const { store, clock } = this.#parts;
+    const { disk, catalog } = store;
+    if (store.isLoading || !(disk.writable || disk.state === 'full')) return null;
+    const nowMs = clock.fleetNow();
+    const common = { nowMs, vetoed: this.#vetoed(), most: LIMITS.evictionsPerProposal };
+    const over = catalog.usedBytes - disk.capacityBytes();
+    if (over > 0) return { ...common, bytes: over, below: Number.POSITIVE_INFINITY };
+    const newcomer = warmestWaiting(catalog);
+    if (!newcomer) return null;
+    const bytes = newcomer.sizeBytes - newcomer.bytesDone - disk.spareBytes;
+    // What could never fit is not worth anything that is there.
+    if (bytes <= 0 || newcomer.sizeBytes > disk.capacityBytes()) return null;
+    return { ...common, bytes, below: newcomer.heat };
+  }
+
+  /** Asks the fleet. @returns what may go: all of it when there is no answer */
+  async #agree(victims: Victim[], need: Need): Promise<Victim[]> {
+    const assets = victims.flatMap(({ sha256, assetIds }) =>
+      assetIds.map((assetId) => ({ assetId, sha256 })),
+    );
+    const verdict = await this.#ask(assets);
+    if (this.#closed) return [];
+    if (verdict === null) {
+      this.#untold.push(...assets);
+      if (this.#untold.length > MOST_UNTOLD) this.#untold = this.#untold.slice(-MOST_UNTOLD);
+      return victims;
+    }
+    const until = this.#parts.clock.monotonic() + VETO_MS;
+    const vetoed = new Set(verdict.vetoed.map(({ assetId }) => assetId));
+    const isLastWord =
+      need.below === Number.POSITIVE_INFINITY && assets.every(({ assetId }) => this.#vetoes.has(assetId));
+    for (const assetId of vetoed) {
+      if (this.#vetoes.size < MOST_VETOES) this.#vetoes.set(assetId, until);
+    }
+    // The disk is the household's: when all that is left was vetoed before, its quota counts more.
+    if (isLastWord) {
+      this.#untold.push(...assets.filter(({ assetId }) => vetoed.has(assetId)));
+      return victims;
+    }
+    return victims.filter(({ assetIds }) => !assetIds.some((assetId) => vetoed.has(assetId)));
+  }
+
+  async #ask(assets: Evictions['assets']): Promise<EvictionsVerdict | null> {
+    const { propose, clock, verdictMs } = this.#parts;
+    const proposalId = randomUUID();
+    return new Promise((resolve) => {
+      const answer = (verdict: EvictionsVerdict | null) => {
+        clearTimeout(timer);
+        this.#asked = null;
+        resolve(verdict);
+      };
+      const timer = setTimeout(() => answer(null), verdictMs ?? VERDICT_MS);
+      this.#asked = { proposalId, answer };
+      propose({ v: 1, at: clock.stamp(), proposalId, done: false, assets })
+        .then((sent) => {
+          if (!sent && this.#asked?.proposalId === proposalId) answer(null);
+        })
+        .catch(() => answer(null));
+    });
+  }
+
+  async #evict({ sha256, heat, assetIds }: Victim): Promise<void> {
+    const { store, log } = this.#parts;
+    for (const assetId of assetIds) await store.unwant(assetId, 'evicted');
+    await store.removeObject(sha256);
+    this.#ghosts.remember(prefixOf(sha256), heat);
+    log.info({ sha256 }, 'evicted');
+    await this.#tell();
+  }
+
+  async #tell(): Promise<void> {
+    const { propose, clock } = this.#parts;
+    while (this.#untold.length > 0) {
+      const assets = this.#untold.slice(0, LIMITS.evictionsPerProposal);
+      const message = { v: 1 as const, at: clock.stamp(), proposalId: randomUUID(), done: true, assets };
+      if (!(await propose(message))) return;
+      this.#untold = this.#untold.slice(assets.length);
+    }
+  }
+
+  /** A newcomer counts as used once, now; one that was here before has what it had. */
+  #welcome(object: ObjectEntry): void {
+    if (!object.isListed) return;
+    const { objects } = this.#parts.store.catalog.tables;
+    const heat = this.#heat.used(this.#ghosts.recall(prefixOf(object.sha256)), this.#nowS());
+    objects.setUse(object.row, { hits: object.hits, lastUsedS: object.lastUsedS, heat });
+  }
+
+  /** Those that waited for room need not wait any longer. */
+  #forgive(): void {
+    const { objects } = this.#parts.store.catalog.tables;
+    for (const [row, { failure }] of [...objects.extras()]) {
+      if (failure?.code === 'disk_full') objects.setExtra(row, { failure: null });
+    }
+  }
+
+  #vetoed(): ReadonlySet<string> {
+    const now = this.#parts.clock.monotonic();
+    for (const [assetId, untilMs] of this.#vetoes) if (untilMs <= now) this.#vetoes.delete(assetId);
+    return new Set(this.#vetoes.keys());
+  }
+
+  #nowS(): number {
+    return Math.max(0, Math.floor(this.#parts.clock.bestNow() / 1000));
+  }
+}
+
+function prefixOf(sha256: string): number {
+  return Number.parseInt(sha256.slice(0, 8), 16);
+}
+
+/** Of what waits for room, what is worth most. */
+function warmestWaiting(catalog: Catalog): ObjectEntry | null {
+  const { objects } = catalog.tables;
+  let warmest = -1;
+  for (const [row, { failure }] of objects.extras()) {
+    if (failure?.code !== 'disk_full' || !objects.isWanted(row)) continue;
+    if (warmest < 0 || objects.heat(row) > objects.heat(warmest)) warmest = row;
+  }
+  return warmest < 0 ? null : (catalog.objects.get(objects.sha256(warmest)) ?? null);
+}
