@@ -95,7 +95,8 @@ export class Store {
   /** What the fleet is told of an asset now: nothing is held while its disk is away. */
   report(asset: AssetEntry): AssetReport {
     if (this.disk.readable) return reportOf(asset);
-    const code = this.disk.state === 'foreign' ? 'disk_foreign' : 'disk_absent';
+    const { state } = this.disk;
+    const code = state === 'foreign' || state === 'failing' ? (`disk_${state}` as const) : 'disk_absent';
     const message = this.disk.problem?.slice(0, 200) ?? 'the disk is away';
     return { ...reportOf(asset), state: 'failed', bytesDone: 0, reason: { code, message } };
   }
