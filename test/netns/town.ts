@@ -166,6 +166,7 @@ export class Town {
       this.home.box.spawn(process.execPath, [join(ROOT, 'device-agent', 'main.ts')], {
         HEARTH_STATE_DIR: state,
         HEARTH_DISK: disk,
+        HEARTH_DISK_ON_ROOT: 'yes',
         HEARTH_BIND: this.#fleetHost.startsWith('[') ? '::' : '0.0.0.0',
         HEARTH_CONTENT_PORT: String(CONTENT_PORT),
         HEARTH_FLEET_URL: 'http://127.0.0.1:7080',
