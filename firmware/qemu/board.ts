@@ -47,6 +47,8 @@ export interface BoardOptions {
 
 const DEFAULT_LIFETIME_MS = 45 * 60_000;
 const BOOT_MS = 240_000;
+/** On an emulator that shares its processor; 20 s when it does not. */
+const AGENT_MS = 240_000;
 
 /**
  * An emulated ARM board with an SD card that holds Node and the agent, and a USB stick. Card and stick live as long
@@ -162,7 +164,7 @@ export class Board {
   }
 
   /** Lets the agent start, when the board was started without, and waits until it is ready. */
-  async startAgent(timeoutMs = 120_000): Promise<void> {
+  async startAgent(timeoutMs = AGENT_MS): Promise<void> {
     await this.mustRun('rm -f /run/agent.off');
     await this.untilAgentReady(timeoutMs);
   }
@@ -177,7 +179,7 @@ export class Board {
   }
 
   /** @throws HearthError `unavailable` with the log when it is not ready in time */
-  async untilAgentReady(timeoutMs = 120_000): Promise<void> {
+  async untilAgentReady(timeoutMs = AGENT_MS): Promise<void> {
     const seconds = Math.ceil(timeoutMs / 1000);
     const script = `for i in $(seq ${seconds}); do [ -s /run/agent.ready ] && exit 0; sleep 1; done; exit 1`;
     const { code } = await this.run(script, timeoutMs + 20_000);

@@ -39,7 +39,7 @@ async function onBoard({ emit, progress, measureMs }: BenchContext, memoryMib: n
   try {
     say('Node alone');
     await board.mustRun(`/system/bin/node -e "${BARE_SERVER}" > /dev/null 2>&1 & echo $! > /run/bare.pid`);
-    await board.mustRun('until netstat -ltn | grep -q ":9 "; do sleep 1; done', 60_000);
+    await board.mustRun('until netstat -ltn | grep -q ":9 "; do sleep 1; done', 240_000);
     await sleep(SETTLE_MS);
     rss('Node alone', (await memoryOf(board, '$(cat /run/bare.pid)')).rssBytes);
     await board.mustRun('kill $(cat /run/bare.pid)');
