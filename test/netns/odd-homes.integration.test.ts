@@ -80,7 +80,7 @@ describe('a box in an odd home, and a fleet outside', { ...needsNamespaces(), ti
       [
         ['pcp', 'bad_answer'],
         ['natpmp', 'bad_answer'],
-        ['upnp', 'bad_answer'],
+        ['upnp', 'unsupported'],
       ],
     );
     assert.equal(await box.end('SIGTERM'), 0);
