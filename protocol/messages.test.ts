@@ -32,6 +32,20 @@ test('a message survives the wire', () => {
   assert.deepEqual(parseUp('report', encodeUp('report', message)), message);
 });
 
+test('who else holds an object is asked and answered, within bounds', () => {
+  const wanted = { v: 1 as const, at, sha256s: ['a'.repeat(64)] };
+  assert.deepEqual(parseUp('sources-wanted', encodeUp('sources-wanted', wanted)), wanted);
+  const many = Array.from({ length: LIMITS.sourcesWanted + 1 }, () => 'a'.repeat(64));
+  assert.throws(() => encodeUp('sources-wanted', { ...wanted, sha256s: many }), /sha256s/);
+  assert.throws(() => encodeUp('sources-wanted', { ...wanted, sha256s: [] }), /sha256s/);
+  const source = { boxId, url: 'http://192.168.1.7:7090/c/token/site/a', lan: true };
+  const answer = { v: 1 as const, sha256: 'a'.repeat(64), expiresAt: at, sources: [source] };
+  assert.deepEqual(parseDown('sources', encodeDown('sources', answer)), answer);
+  for (const url of ['file:///etc/passwd', 'ftp://box/', 'x']) {
+    assert.throws(() => encodeDown('sources', { ...answer, sources: [{ ...source, url }] }), /sources/);
+  }
+});
+
 test('what was clipped can be sent', () => {
   for (const text of ['a\0b', '\ud800', 'x'.repeat(LIMITS.textChars + 1)]) {
     const message = { v: 1 as const, at, bootId: randomUUID(), agentVersion: clip(text) };
