@@ -134,6 +134,35 @@ describe('the LAN dashboard, as a household lives with it', needsTool('chromium'
     visit.quiet('look');
   });
 
+  it('a page that is older than the box loads the new one instead of failing', async () => {
+    const { visit, t } = await visitBox('update', VIEWS[2]);
+    const { page } = visit;
+    await walkTo(visit, t, 'pair');
+    await visit.press(t('wizard.later'));
+    await visit.sees(t('head.unpaired.title'));
+    // An update has taken the old parts away, and the page names others.
+    visit.expect(/404 .*\/part-|Failed to fetch dynamically/);
+    await page.route('**/part-*.js', (route) => route.fulfill({ status: 404, body: '' }));
+    await page.route(/:\d+\/$/, (route) =>
+      route.request().resourceType() === 'fetch'
+        ? route.fulfill({ contentType: 'text/html', body: '<script src="./app-NEW.js"></script>' })
+        : route.fallback(),
+    );
+    const reloaded = page.waitForEvent('framenavigated', {
+      predicate: (frame) => !frame.url().includes('part'),
+    });
+    await page
+      .getByRole('navigation')
+      .getByRole('link', { name: t('nav.network') })
+      .click();
+    await reloaded;
+    await page.unroute('**/part-*.js');
+    await page.unroute(/:\d+\/$/);
+    await page.reload();
+    await page.getByRole('heading', { level: 1, name: t('nav.network') }).waitFor();
+    visit.quiet('update');
+  });
+
   it('limits, a schedule and the diagnostics file', async () => {
     const { visit, t, lanPort } = await visitBox('limits', VIEWS[2]);
     const { page } = visit;

@@ -17,8 +17,9 @@ export function lazy<P extends object>(load: () => Promise<ComponentType<P>>, he
       (component) => {
         loaded.value = component;
       },
-      (cause) => {
-        error.value = new ApiError('unreachable', 0, String(cause), { cause });
+      async (cause) => {
+        if (await isOutdated()) location.reload();
+        else error.value = new ApiError('unreachable', 0, String(cause), { cause });
       },
     );
   };
@@ -33,4 +34,19 @@ export function lazy<P extends object>(load: () => Promise<ComponentType<P>>, he
     if (Component) return <Component {...props} />;
     return failed ? <Fault error={error.value} retry={ask} /> : <Skeleton heights={heights} />;
   };
+}
+
+/**
+ * Whether the server has another version of this page by now: then the parts of this one are gone, and a reload brings
+ * the new one. False when it cannot be asked.
+ */
+async function isOutdated(): Promise<boolean> {
+  const mine = document.querySelector<HTMLScriptElement>('script[type="module"]')?.getAttribute('src');
+  if (!mine) return false;
+  try {
+    const page = await fetch('./', { cache: 'no-store' });
+    return page.ok && !(await page.text()).includes(mine);
+  } catch {
+    return false;
+  }
 }

@@ -1,5 +1,6 @@
 import type { ActivityKind } from '#protocol/http-box.ts';
 import { pagesEn } from './en-pages.ts';
+import { reachEn } from './en-reach.ts';
 import { wizardEn } from './en-wizard.ts';
 
 const activity = {
@@ -28,6 +29,7 @@ export const boxEn = {
   ...activity,
   ...wizardEn,
   ...pagesEn,
+  ...reachEn,
   'app.name': 'Hearth',
   'app.title': 'Hearth box',
 

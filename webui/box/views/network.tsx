@@ -10,6 +10,7 @@ import { api, useSettings } from '../state.ts';
 import { t } from '../text.ts';
 import { formatMbit } from '../units.ts';
 import { CapsForm } from './caps-form.tsx';
+import { ReachCard } from './reach.tsx';
 import { Schedule } from './schedule.tsx';
 
 export function NetworkPage() {
@@ -30,6 +31,7 @@ export function NetworkPage() {
       <Loaded query={settings} heights={[420]}>
         {(now) => <Limits settings={now} />}
       </Loaded>
+      <ReachCard />
       <Loaded query={network} heights={[240]}>
         {(now) => <Addresses network={now} />}
       </Loaded>
