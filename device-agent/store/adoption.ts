@@ -3,8 +3,12 @@ import path from 'node:path';
 import { errnoOf, syncDirectory } from '#agent/durable/durable-file.ts';
 import { makeFolder } from './folders.ts';
 import type { DiskLayout } from './layout.ts';
+import { isFolder, PART_NAME, PARTS, removeParts } from './object-file.ts';
 
 const OBJECT = /^[0-9a-f]{64}$/;
+const HEX = /^[0-9a-f]{2}$/;
+/** Compressed copies say of themselves what they are copies of: another box's word for it is not taken. */
+const ENCODED = /^[0-9a-f]{64}\.[a-z]+\.[0-9a-f]{64}$/;
 const MANIFEST = /^asset-[0-9a-hjkmnp-tv-z]{16}\.json(\.tmp)?$/;
 const SHARD = /^[0-9a-hjkmnp-tv-z]{2}$/;
 const BEGUN = /^[0-9a-f]{64}(\.journal(\.tmp)?)?$/;
@@ -20,43 +24,63 @@ const NOTES = /^(index\.jsonl|index\.stale|uplink\.json)(\.tmp)?$/;
 export async function adoptContent(layout: DiskLayout): Promise<void> {
   if (!(await isFolder(layout.home))) return;
   // What the other box was to hold, had begun and had counted is of no use to this one.
-  const shards = (await namesIn(layout.assets)).filter((name) => SHARD.test(name));
+  const below = async (folder: string, shard: RegExp, names: RegExp) => {
+    const shards = (await namesIn(folder)).filter((name) => shard.test(name));
+    return shards.map((name): [string, RegExp] => [path.join(folder, name), names]);
+  };
   const theirs: [string, RegExp][] = [
     [layout.home, NOTES],
     [layout.partial, BEGUN],
     [layout.deliveries, COUNTED],
     [layout.assets, MANIFEST],
-    ...shards.map((shard): [string, RegExp] => [path.join(layout.assets, shard), MANIFEST]),
+    ...(await below(layout.assets, SHARD, MANIFEST)),
+    ...(await below(layout.encodings, HEX, ENCODED)),
   ];
   for (const [folder, names] of theirs) {
     for (const file of await plainFiles(folder, names)) await rm(file, { force: true });
   }
+  await removeAllParts(layout.partial);
   await makeFolder(layout.adopted);
   for (const directory of await namesIn(layout.objects)) {
-    if (!/^[0-9a-f]{2}$/.test(directory)) continue;
-    for (const file of await plainFiles(path.join(layout.objects, directory), OBJECT)) {
-      await rename(file, layout.adoptedObject(path.basename(file)));
+    if (!HEX.test(directory)) continue;
+    const folder = path.join(layout.objects, directory);
+    for (const found of [...(await plainFiles(folder, OBJECT)), ...(await partsIn(folder))]) {
+      const place = path.join(layout.adopted, path.basename(found));
+      // From an adoption before: the same bytes, as far as anybody knows.
+      if (PARTS.test(path.basename(found))) await removeParts(place);
+      await rename(found, place);
     }
   }
   await syncDirectory(layout.adopted);
 }
 
-/** What came with an adopted disk and nobody has asked for: removed. @returns the bytes that gave */
-export async function dropAdopted(layout: DiskLayout): Promise<number> {
-  let bytes = 0;
-  for (const file of await plainFiles(layout.adopted, OBJECT)) {
-    const { size } = await lstat(file);
-    await rm(file, { force: true });
-    bytes += size;
-  }
-  return bytes;
+/** What came with an adopted disk and nobody has asked for: removed. */
+export async function dropAdopted(layout: DiskLayout): Promise<void> {
+  for (const file of await plainFiles(layout.adopted, OBJECT)) await rm(file, { force: true });
+  await removeAllParts(layout.adopted);
 }
 
 /** What waits there to be asked for, bytes. */
 export async function adoptedBytes(layout: DiskLayout): Promise<number> {
+  const files = await plainFiles(layout.adopted, OBJECT);
+  for (const parts of await partsIn(layout.adopted)) files.push(...(await plainFiles(parts, PART_NAME)));
   let bytes = 0;
-  for (const file of await plainFiles(layout.adopted, OBJECT)) bytes += (await lstat(file)).size;
+  for (const file of files) bytes += (await lstat(file)).size;
   return bytes;
+}
+
+/** Folders of parts, as objects too large for one file have them. */
+async function partsIn(folder: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of await namesIn(folder)) {
+    const parts = path.join(folder, name);
+    if (PARTS.test(name) && (await isFolder(parts))) found.push(parts);
+  }
+  return found;
+}
+
+async function removeAllParts(folder: string): Promise<void> {
+  for (const parts of await partsIn(folder)) await removeParts(parts);
 }
 
 async function plainFiles(folder: string, pattern: RegExp): Promise<string[]> {
@@ -69,13 +93,9 @@ async function plainFiles(folder: string, pattern: RegExp): Promise<string[]> {
   return files;
 }
 
-async function isFolder(folder: string): Promise<boolean> {
-  return (await lstat(folder).catch(() => null))?.isDirectory() ?? false;
-}
-
 async function namesIn(folder: string): Promise<string[]> {
   return readdir(folder).catch((error) => {
-    if (errnoOf(error) === 'ENOENT') return [];
+    if (['ENOENT', 'ENOTDIR'].includes(errnoOf(error))) return [];
     throw error;
   });
 }

@@ -82,6 +82,9 @@ export class DiskLayout {
   adoptedObject(sha256: string): string {
     return path.join(this.adopted, sha256);
   }
+  adoptedParts(sha256: string): string {
+    return `${this.adoptedObject(sha256)}.parts`;
+  }
   /** Manifests lie in folders by the first two letters of what follows `asset-`. */
   manifestShard(assetId: string): string {
     return path.join(this.assets, assetId.slice(6, 8));

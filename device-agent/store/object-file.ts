@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { lstat, open, readdir } from 'node:fs/promises';
+import { lstat, open, readdir, rm, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { errnoOf, PLAIN_FILE } from '#agent/durable/durable-file.ts';
 import { HearthError } from '#protocol/errors.ts';
@@ -13,6 +13,8 @@ import { diskTurns } from './disk-turns.ts';
 export const PART_BYTES = 2 * 1024 ** 3;
 
 export const PART_NAME = /^\d{4}$/;
+/** The folder an object's parts lie in. */
+export const PARTS = /^[0-9a-f]{64}\.parts$/;
 
 export function partName(index: number): string {
   return String(index).padStart(4, '0');
@@ -138,6 +140,17 @@ export async function sizeOfParts(folder: string, partBytes: number): Promise<nu
     total += found.size;
   }
   return names.length > 1 ? total : null;
+}
+
+/** Removes the parts in a folder and, unless someone else's file is among them, the folder. */
+export async function removeParts(folder: string): Promise<void> {
+  if (!(await isFolder(folder))) return;
+  for (const name of await readdir(folder)) {
+    if (PART_NAME.test(name)) await rm(path.join(folder, name), { force: true });
+  }
+  await rmdir(folder).catch((error) => {
+    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(errnoOf(error))) throw error;
+  });
 }
 
 /** A folder, not a link to one. */

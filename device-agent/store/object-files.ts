@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { lstat, open, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { lstat, open, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import {
   errnoOf,
@@ -20,14 +20,14 @@ import {
   openAll,
   openObject,
   PART_BYTES,
-  PART_NAME,
+  PARTS,
   partName,
+  removeParts,
   sizeOfParts,
 } from './object-file.ts';
 import { Settling } from './settling.ts';
 
 const SHA256 = /^[0-9a-f]{64}$/;
-const PARTS = /^[0-9a-f]{64}\.parts$/;
 
 /** Objects that are being filled or repaired. */
 export interface Workshop {
@@ -197,11 +197,18 @@ export class ObjectFiles {
 
   /** An object that came with an adopted disk is taken over; @returns false when there is none */
   async #adopt(sha256: string): Promise<boolean> {
-    try {
-      await rename(this.#layout.adoptedObject(sha256), this.#layout.partialObject(sha256));
-      return true;
-    } catch (error) {
-      if (errnoOf(error) !== 'ENOENT') throw error;
+    const layout = this.#layout;
+    for (const [from, to] of [
+      [layout.adoptedObject(sha256), layout.partialObject(sha256)],
+      [layout.adoptedParts(sha256), layout.partialParts(sha256)],
+    ] as const) {
+      try {
+        await rename(from, to);
+        return true;
+      } catch (error) {
+        // None there, or some of it was fetched meanwhile.
+        if (!['ENOENT', 'ENOTEMPTY', 'EEXIST'].includes(errnoOf(error))) throw error;
+      }
     }
     return false;
   }
@@ -264,17 +271,6 @@ export class PartialObject {
     this.#open = false;
     await Promise.all([this.data.close(), this.#journal.close()]);
   }
-}
-
-/** Removes the parts in a folder and, unless someone else's file is among them, the folder. */
-async function removeParts(folder: string): Promise<void> {
-  if (!(await isFolder(folder))) return;
-  for (const name of await readdir(folder)) {
-    if (PART_NAME.test(name)) await rm(path.join(folder, name), { force: true });
-  }
-  await rmdir(folder).catch((error) => {
-    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(errnoOf(error))) throw error;
-  });
 }
 
 /** One folder that cannot be read must not hide what the others hold. */
