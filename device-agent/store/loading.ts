@@ -43,6 +43,7 @@ export class Loading {
   /** Packed ids of manifests not read yet. */
   #pending = Buffer.alloc(0);
   #pendingAt = 0;
+  #isSurveyed = false;
   #isDone = false;
   #trusted = false;
   /** What was in the workshop at the beginning. */
@@ -65,11 +66,28 @@ export class Loading {
     this.#abort.abort();
   }
 
-  /** What can be known without opening the manifests. The caller sees to it that nothing else changes files. */
+  /**
+   * What the snapshot says, without looking at what it names: after this it can be served. A store that is small, or
+   * has no snapshot, is surveyed at once. The caller sees to it that nothing else changes files.
+   */
   async begin(): Promise<void> {
-    const { catalog, manifests, objects, snapshot } = this.#parts;
+    const { catalog, objects, snapshot } = this.#parts;
     catalog.clear();
     this.#trusted = await snapshot.read(catalog);
+    const workshop = await objects.workshop();
+    this.#begun = new Set([...workshop.partial, ...workshop.journals]);
+    for (const sha256 of this.#begun) {
+      const object = catalog.objects.get(sha256);
+      if (object) await this.#settle(object);
+    }
+    if (!this.#trusted || catalog.assetCount <= FEW) await this.#survey();
+    if (this.#isSurveyed && this.unlisted <= FEW) while (this.#hasMore) await this.#readBatch();
+    this.#noteEnd();
+  }
+
+  /** Compares names, and opens nothing: what the snapshot has too much is dropped, what it lacks is to be read. */
+  async #survey(): Promise<void> {
+    const { catalog, manifests, objects } = this.#parts;
     const { assets } = catalog.tables;
     const pending: Buffer[] = [];
     const id = Buffer.alloc(ASSET_ID_BYTES);
@@ -83,24 +101,19 @@ export class Loading {
       if (assets.seen(row)) assets.setSeen(row, false);
       else catalog.remove(assets.assetId(row));
     }
-    const workshop = await objects.workshop();
-    this.#begun = new Set([...workshop.partial, ...workshop.journals]);
     for await (const names of objects.names()) {
       for (const sha256 of names) {
         const object = catalog.objects.get(sha256);
-        if (object?.isWanted && !workshop.journals.has(sha256)) object.state = 'complete';
+        if (!object?.isWanted || object.state !== 'absent' || object.downloading) continue;
+        if (!this.#begun.has(sha256)) object.state = 'complete';
       }
     }
-    for (const sha256 of this.#begun) {
-      const object = catalog.objects.get(sha256);
-      if (object && object.state !== 'complete') await this.#settle(object);
-    }
-    if (this.unlisted <= FEW) while (this.#hasMore) await this.#readBatch();
-    this.#noteEnd();
+    this.#isSurveyed = true;
   }
 
   /** Reads the manifests that the snapshot did not have. @returns false when it was stopped */
   async finish(): Promise<boolean> {
+    if (!this.#isSurveyed) await this.#parts.alone(() => this.#survey());
     while (this.#hasMore) {
       await this.#parts.alone(() => this.#readBatch());
       await wait(1, this.#abort.signal);
@@ -113,7 +126,8 @@ export class Loading {
     return !this.#abort.signal.aborted && this.#pendingAt < this.#pending.length;
   }
   #noteEnd(): void {
-    this.#isDone ||= !this.#abort.signal.aborted && this.#pendingAt === this.#pending.length;
+    const isAtEnd = this.#isSurveyed && this.#pendingAt === this.#pending.length;
+    this.#isDone ||= isAtEnd && !this.#abort.signal.aborted;
   }
 
   /** Learns of one asset before its turn, if its manifest has not been read yet. */

@@ -11,7 +11,6 @@ import {
   removeDurably,
   syncDirectory,
 } from '#agent/durable/durable-file.ts';
-import { assetIdSchema, siteIdSchema } from '#protocol/ids.ts';
 import { LIMITS } from '#protocol/limits.ts';
 import type { Catalog } from './catalog.ts';
 import type { DiskLayout } from './layout.ts';
@@ -46,7 +45,7 @@ export class Snapshot {
   }
 
   /**
-   * Fills an empty catalog with what it says; every object is absent as yet.
+   * Fills an empty catalog with what it says.
    * @returns false when there is none that can be used; the catalog is empty then
    */
   async read(catalog: Catalog): Promise<boolean> {
@@ -90,6 +89,7 @@ export class Snapshot {
           object.hits,
           object.lastUsedS,
           object.heat,
+          object.isHeld ? 1 : 0,
         ])}\n`;
         if (text.length >= WRITE_BYTES) await flush();
       }
@@ -197,6 +197,7 @@ function* linesOf(catalog: Catalog) {
         hits: objects.hits(row),
         lastUsedS: objects.lastUsedS(row),
         heat: objects.heat(row),
+        isHeld: objects.isComplete(row),
       },
     };
   }
@@ -208,10 +209,12 @@ const textOrNull = (value: unknown, most: number): value is string | null =>
   value === null || text(value, most);
 const whole = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
 const SHA256 = /^[0-9a-f]{64}$/;
+const ASSET_ID = /^asset-[0-9a-hjkmnp-tv-z]{16}$/;
+const SITE_ID = /^site-[0-9a-hjkmnp-tv-z]{16}$/;
 
 /** @returns false when the line is not one we wrote */
 function takeLine(catalog: Catalog, line: unknown): boolean {
-  if (!Array.isArray(line) || line.length !== 15) return false;
+  if (!Array.isArray(line) || line.length !== 16) return false;
   const [
     assetId,
     siteId,
@@ -223,9 +226,9 @@ function takeLine(catalog: Catalog, line: unknown): boolean {
     issuedAtMs,
     pinned,
   ] = line;
-  const [sha256, sizeBytes, verifiedAtS, hits, lastUsedS, heat] = line.slice(9);
-  if (!text(assetId, 22) || !assetIdSchema.safeParse(assetId).success) return false;
-  if (!text(siteId, 21) || !siteIdSchema.safeParse(siteId).success) return false;
+  const [sha256, sizeBytes, verifiedAtS, hits, lastUsedS, heat, isHeld] = line.slice(9);
+  if (!text(assetId, 22) || !ASSET_ID.test(assetId) || !text(siteId, 21) || !SITE_ID.test(siteId))
+    return false;
   if (!text(assetPath, LIMITS.pathBytes) || Buffer.byteLength(assetPath) > LIMITS.pathBytes) return false;
   if (!text(contentType, LIMITS.textChars) || !textOrNull(cacheControl, LIMITS.textChars)) return false;
   if (!textOrNull(lastModified, 40) || typeof issuedAtMs !== 'number') return false;
@@ -239,5 +242,6 @@ function takeLine(catalog: Catalog, line: unknown): boolean {
   const { object } = catalog.put(manifest, expiresAtMs, issuedAtMs, pinned === 1);
   catalog.tables.objects.setVerifiedAtS(object.row, verifiedAtS);
   catalog.tables.objects.setUse(object.row, { hits, lastUsedS, heat });
+  if (isHeld === 1) object.state = 'complete';
   return true;
 }
