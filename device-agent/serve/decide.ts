@@ -24,6 +24,7 @@ import { headerOf, NO_BYTES } from './reply.ts';
 import type { ContentTarget } from './request-target.ts';
 import { originForm, parseTarget } from './request-target.ts';
 import type { OpenEntitlement, TokenGate } from './token-gate.ts';
+import { mayBegin } from './token-gate.ts';
 
 export interface DeciderParts {
   store: Store;
@@ -84,7 +85,7 @@ export class Decider {
   /** False when the object was taken out of service, or the token used up by others, since it was decided. */
   stillStands(body: ObjectBody): boolean {
     const { entitlement, source } = body;
-    if (entitlement.takenBytes >= entitlement.maxBytes) return false;
+    if (!mayBegin(entitlement, body.lengthBytes < source.sizeBytes)) return false;
     return this.#parts.store.catalog.objects.get(source.sha256)?.state === 'complete';
   }
 
@@ -132,15 +133,15 @@ export class Decider {
     }
     // Too much for this box is not too much for others.
     if (visitor.standing === 'turned_away') return this.#handBack(target);
-    const asset = this.#servable(target, entitlement);
+    const asset = this.#servable(target, entitlement, request.headers.range !== undefined);
     return asset ? this.#serve({ request, target, entitlement, asset }) : this.#handBack(target);
   }
 
   /** The asset, if this box can and may serve it now. */
-  #servable(target: ContentTarget, entitlement: OpenEntitlement): AssetEntry | null {
+  #servable(target: ContentTarget, entitlement: OpenEntitlement, isPart: boolean): AssetEntry | null {
     const { store, clock, open, accepting } = this.#parts;
     if (!open() || !accepting() || !store.disk.readable) return null;
-    if (entitlement.takenBytes >= entitlement.maxBytes) return null;
+    if (!mayBegin(entitlement, isPart)) return null;
     const asset = store.catalog.find(target.siteId, target.path);
     if (asset?.object.state !== 'complete') return null;
     const now = clock.fleetNow();

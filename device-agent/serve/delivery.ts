@@ -46,6 +46,7 @@ export class Delivery {
     const { meter, clock, onDelivered } = this.#parts;
     meter.addBytes(bytes);
     this.#unsent -= bytes;
+    this.#body.entitlement.sentBytes += bytes;
     this.#untold += bytes;
     const now = clock.monotonic();
     this.#movedAtMs = now;

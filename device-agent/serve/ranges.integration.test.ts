@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import http from 'node:http';
 import { test } from 'node:test';
 import { MIB, until } from '#agent/store/store-fixture.ts';
 import type { Answer } from './serve-fixture.ts';
@@ -83,6 +85,39 @@ test('ranges: overlapping ones cost no more than the whole, too many get it', as
   const many = await ask(port, url, { headers: { range: `bytes=${tiny}` } });
   assert.equal(many.status, 200);
   assert.ok(many.body.equals(large));
+});
+
+test('ranges: one that is opened while another runs is served here, and not without end', async (t) => {
+  const { port, put, meter } = await serve(t);
+  const huge = randomBytes(24 * MIB);
+  await put(huge, '/a');
+  const url = target(mint('/a', { maxBytes: huge.length }), '/a');
+  const running = http.get({ host: '127.0.0.1', port, path: url, agent: false });
+  const [first] = (await once(running, 'response')) as [http.IncomingMessage];
+  first.pause();
+  const seek = http.get({
+    host: '127.0.0.1',
+    port,
+    path: url,
+    agent: false,
+    headers: { range: 'bytes=9999999-' },
+  });
+  const [second] = (await once(seek, 'response')) as [http.IncomingMessage];
+  assert.equal(second.statusCode, 206);
+  second.pause();
+  const rest = { range: 'bytes=1-' };
+  const third = http.get({ host: '127.0.0.1', port, path: url, agent: false, headers: rest });
+  const [last] = (await once(third, 'response')) as [http.IncomingMessage];
+  last.pause();
+  // Twice what is entitled has been promised.
+  assert.equal((await ask(port, url, { headers: { range: 'bytes=0-9' } })).status, 302);
+  assert.equal((await ask(port, url)).status, 302);
+  for (const request of [running, seek, third]) request.destroy();
+  await until(() => meter.responses === 0, 'all have ended');
+  // What was sent counts, whatever was promised.
+  const whole = await ask(port, url, { headers: { range: 'bytes=0-' } });
+  assert.equal(whole.status, 206);
+  assert.equal((await ask(port, url, { headers: { range: 'bytes=0-9' } })).status, 302);
 });
 
 test('ranges: If-Range and 416 hold for several as for one', async (t) => {

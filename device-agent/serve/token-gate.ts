@@ -11,10 +11,25 @@ export interface OpenEntitlement {
   readonly maxBytes: number;
   /** Delivered, or about to be by responses under way. */
   takenBytes: number;
+  /** Delivered. */
+  sentBytes: number;
 }
 
 /** Tokens that are remembered at least; twice as many at most. */
 const REMEMBERED = 4096;
+/**
+ * A player that seeks asks for another range before the response it has given up is closed, and a download manager
+ * asks for several at once; the router entitles to the asset's size. To send them away for that would cost them a
+ * detour past this box. So ranges under way may together promise twice what is entitled, as long as what was really
+ * sent is less: a client that then takes them all gets at most that much unpaid.
+ */
+const RANGE_SLACK = 2;
+
+/** Whether a response may still be begun under an entitlement. @param isPart a range of the asset */
+export function mayBegin(entitlement: OpenEntitlement, isPart: boolean): boolean {
+  const { maxBytes, sentBytes, takenBytes } = entitlement;
+  return sentBytes < maxBytes && takenBytes < (isPart ? RANGE_SLACK * maxBytes : maxBytes);
+}
 
 /**
  * Verifies delivery tokens, each once: an HMAC per request would cost more than the request. Remembers a bounded
@@ -68,6 +83,7 @@ export class TokenGate {
       expiresAtMs: opened.expiresAtMs,
       maxBytes: opened.maxBytes,
       takenBytes: 0,
+      sentBytes: 0,
     };
     this.#remember(entitlement);
     return entitlement;
