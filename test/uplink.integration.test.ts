@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import http from 'node:http';
+import { join } from 'node:path';
 import type { IntervalHistogram } from 'node:perf_hooks';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { before, describe, it } from 'node:test';
@@ -134,6 +136,37 @@ describe("the household's line", () => {
       system.origin.mostConnections <= 3,
       `${system.origin.mostConnections} connections to the origin`,
     );
+  });
+
+  it('the month is used to its last byte and no further, whatever kills the box', async () => {
+    const system = get();
+    const box = system.box(0);
+    await box.stop();
+    const counted = async () => {
+      const file = JSON.parse(await readFile(join(box.disk, 'hearth', 'uplink.json'), 'utf8'));
+      const { up, down, unsure } = file.months[file.current];
+      return up + down + unsure + file.reserve;
+    };
+    const used = await counted();
+    assert.ok(used > 40 * MIB, 'what was fetched and served before is counted');
+    const quota = { HEARTH_MONTHLY_BYTES: String(used + 5 * MIB) };
+    await box.start(undefined, quota);
+    await system.untilRoutable(box);
+    const link = await system.link(site, asset.path);
+    let bytes = 0;
+    await read(link, '127.0.0.1', AbortSignal.timeout(60_000), (more) => {
+      bytes += more;
+    });
+    assert.ok(bytes <= 5 * MIB && bytes > 4.9 * MIB, `${bytes} bytes`);
+    const status = async () => (await fetch(link, { redirect: 'manual' })).status;
+    assert.equal(await status(), 302);
+    await box.kill();
+    assert.ok((await counted()) >= used + bytes);
+    await box.start(undefined, quota);
+    assert.equal(await status(), 302);
+    await box.stop();
+    await box.start();
+    await waitFor(async () => (await status()) === 200 || null, 'not served without a quota');
   });
 
   it('paused: what is under way is cut, new requests go back to the router, nothing is fetched; also after a kill', async () => {
