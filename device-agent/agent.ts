@@ -190,6 +190,7 @@ export class Agent {
       log,
       options: {
         bytesPerSecond: options.checkBytesPerSecond,
+        periodMs: options.scrubPeriodMs,
         busy: () => this.#meter.responses > 0,
         onProgress: (found, finished) => this.#integrityProgress(found, finished),
       },
@@ -506,7 +507,8 @@ export class Agent {
       disks: this.#disks.choice,
       uplink: this.#uplink,
       testUplink: (signal) => this.#line.test.run(signal),
-      scrub: () => ({ ...this.#integrity.progress, nextAt: null, periodMs: null }),
+      reach: this.#reach,
+      scrub: () => this.#integrity.progress,
       logs,
     });
   }

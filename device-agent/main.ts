@@ -4,6 +4,7 @@ import { messageOf } from '#protocol/errors.ts';
 import { Agent } from './agent.ts';
 import { LogRing } from './logs/log-ring.ts';
 import { readOptions } from './options.ts';
+import { tellReach } from './reach/doctor.ts';
 
 // Before the first use of the pool: a disk that hangs keeps some of its threads, and others must be left.
 process.env.UV_THREADPOOL_SIZE ??= '8';
@@ -19,10 +20,23 @@ const log = pino(
   logs,
 );
 
-Agent.start(options, log, logs).then(untilStopped, (error) => {
-  log.fatal({ reason: messageOf(error) }, 'the agent cannot start');
-  process.exit(1);
-});
+if (process.argv[2] === 'doctor') {
+  tellReach(options).then(
+    (lines) => {
+      process.stdout.write(`${lines.join('\n')}\n`);
+      process.exit(0);
+    },
+    (error) => {
+      process.stderr.write(`hearth-agent: ${messageOf(error)}\n`);
+      process.exit(1);
+    },
+  );
+} else {
+  Agent.start(options, log, logs).then(untilStopped, (error) => {
+    log.fatal({ reason: messageOf(error) }, 'the agent cannot start');
+    process.exit(1);
+  });
+}
 
 function untilStopped(agent: Agent): void {
   let stopping = false;

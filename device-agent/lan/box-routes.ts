@@ -14,6 +14,12 @@ export function boxRoutes(view: BoxView): Routes {
     'GET /network': () => view.network(),
     'GET /history': () => view.uplink.history(),
     'GET /scrub': () => present(view.scrub)(),
+    'GET /doctor': () => present(view.reach).report(),
+    'POST /doctor': () => {
+      const reach = present(view.reach);
+      reach.retry();
+      return reach.report();
+    },
     'GET /pair': () => ({ fleetUrl: view.defaultFleetUrl() }),
     'POST /pair': async ({ request }) => {
       const { claimCode, fleetUrl } = await readBody(request, pairSchema);
@@ -23,12 +29,20 @@ export function boxRoutes(view: BoxView): Routes {
   };
 }
 
+/** All but the pause, which is a length and not a time: boxes may have no clock. */
+const changeableSchema = settingsChangeSchema.omit({ pausedUntil: true });
+
 /** What the household decides about its line and its box. */
 export function settingsRoutes(view: BoxView): Routes {
   const { settings, uplink } = view;
   return {
     'GET /settings': () => settings.now,
-    'PATCH /settings': async ({ request }) => settings.change(await readBody(request, settingsChangeSchema)),
+    'PATCH /settings': async ({ request }) => {
+      const change = await readBody(request, changeableSchema);
+      // Another disk is chosen by its own call, which looks at it first.
+      const disk = change.disk ? { ...change.disk, mount: settings.now.disk.mount } : undefined;
+      return settings.change({ ...change, ...(disk ? { disk } : {}) });
+    },
     'POST /pause': async ({ request }) => {
       const { minutes } = await readBody(request, pauseSchema);
       await uplink.pause(minutes);

@@ -10,6 +10,7 @@ import type {
   LogLine,
 } from '#protocol/http-box.ts';
 import type { Earnings } from '#protocol/messages.ts';
+import type { BoxReach } from '#protocol/reach.ts';
 import type { UplinkHistory, UplinkTestResult, UplinkView } from '#protocol/uplink.ts';
 
 /** What the dashboard is shown and may do. What a box does not have is null, and answered with `unavailable`. */
@@ -28,7 +29,15 @@ export interface BoxView {
   /** @throws HearthError why it could not be measured */
   testUplink: ((signal: AbortSignal) => Promise<UplinkTestResult>) | null;
   scrub: (() => BoxScrub) | null;
+  /** How clients reach the box. */
+  reach: ReachView | null;
   logs: LogsView | null;
+}
+
+export interface ReachView {
+  report: () => BoxReach;
+  /** Tries everything anew; the report follows. */
+  retry: () => void;
 }
 
 export interface SettingsView {

@@ -37,6 +37,7 @@ async function diagnosticsOf(view: BoxView): Promise<unknown> {
     uplink: () => view.uplink.view(),
     history: () => view.uplink.history(),
     scrub: () => view.scrub?.() ?? null,
+    reach: () => view.reach?.report() ?? null,
     activity: () => view.activity.list(),
     logs: () => view.logs?.list(0, 'debug') ?? null,
   };

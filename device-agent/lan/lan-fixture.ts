@@ -75,6 +75,7 @@ export async function serveLan(t: TestContext, view: Partial<BoxView> = {}) {
       uplink,
       testUplink: null,
       scrub: null,
+      reach: null,
       logs,
       ...view,
     },

@@ -1,0 +1,71 @@
+import type { BoxReach, DialCode, ReachAdvice, ReachReason, ReachRung, ReachWay } from '#protocol/reach.ts';
+
+/** How clients get to the box. The agent's `doctor` says it in the same words. */
+export const reachEn = {
+  'reach.title': 'How clients reach this box',
+  'reach.test': 'Test my connection',
+  'reach.tested': 'Everything is tried anew; this takes up to a minute',
+  'reach.do': 'What you could change',
+  'reach.ladder': 'What was tried',
+  'reach.state.trying': 'Looking for a way',
+  'reach.state.direct': 'Reached directly',
+  'reach.state.relayed': 'Reached through a relay',
+  'reach.state.unconfirmed': 'Waiting for the fleet to try it',
+  'reach.state.unreachable': 'Not reachable',
+  'reach.way.configured': 'Address set by hand',
+  'reach.way.public': 'Its own public address',
+  'reach.way.pcp': 'Router, by PCP',
+  'reach.way.natpmp': 'Router, by NAT-PMP',
+  'reach.way.upnp': 'Router, by UPnP',
+  'reach.way.relay': 'Relay',
+  'reach.rung.bears': 'works',
+  'reach.rung.waits': 'not yet confirmed',
+  'reach.rung.trying': 'being tried',
+  'reach.rung.failed': 'does not work',
+  'reach.rung.skipped': 'not needed',
+  'reach.reason.no_gateway': 'There is no router to ask: the network has no default route.',
+  'reach.reason.no_answer': 'The router did not answer.',
+  'reach.reason.not_offered': 'The router does not offer this.',
+  'reach.reason.unsupported': 'The router does not offer this in a form that helps.',
+  'reach.reason.not_authorized': 'The router’s settings forbid this box to open a port.',
+  'reach.reason.port_taken': 'The port belongs to another device.',
+  'reach.reason.router_full': 'The router has no room for another port.',
+  'reach.reason.no_wan': 'The router says that it has no connection to the internet.',
+  'reach.reason.bad_answer': 'The router’s answer makes no sense.',
+  'reach.reason.router_error': 'The router failed at it.',
+  'reach.reason.double_nat': 'Your router is behind another router, so a port opened on it leads nowhere.',
+  'reach.reason.cgnat': 'Your provider shares one address among many homes, so no port of it can be yours.',
+  'reach.reason.behind_nat':
+    'Your router has no public address: another router, or your provider’s, stands before it.',
+  'reach.reason.mapping_off': 'Asking the router for a port is switched off.',
+  'reach.reason.loopback_only': 'The box serves this machine alone.',
+  'reach.reason.no_public_address': 'The box has no public address of its own, as is usual in homes.',
+  'reach.reason.not_dialled': 'The fleet has not tried this address yet.',
+  'reach.reason.dial_failed': 'The fleet tried this address and did not get through to this box.',
+  'reach.reason.not_needed': 'A better way works.',
+  'reach.reason.relay_down': 'No relay is connected.',
+  'reach.dial.ok': 'got through',
+  'reach.dial.refused': 'the connection was refused',
+  'reach.dial.timeout': 'nobody answered',
+  'reach.dial.unreachable': 'there is no way to it',
+  'reach.dial.not_this_box': 'somebody else answered',
+  'reach.dial.forbidden_address': 'not an address on the internet',
+  'reach.dial.forbidden_port': 'not a port for content',
+  'reach.dial.rate_limited': 'too many attempts; it is tried later',
+  'reach.advice.turn_mapping_on': 'Switch on asking the router for a port (HEARTH_PORT_MAPPING=on).',
+  'reach.advice.enable_upnp': 'Switch on UPnP, NAT-PMP or PCP in your router’s settings.',
+  'reach.advice.allow_this_box': 'Allow this box to open ports in your router’s settings.',
+  'reach.advice.bridge_modem':
+    'Put the device your router is plugged into in bridge mode, or plug the box into that device.',
+  'reach.advice.ask_provider_for_address': 'Ask your provider for a public IPv4 address of your own.',
+  'reach.advice.forward_port': 'Forward this port to the box in your router’s settings.',
+  'reach.advice.open_ipv6_port': 'Let this port in for IPv6 in your router’s firewall.',
+  'reach.advice.restart_router': 'Restart the router.',
+  'reach.advice.check_cable': 'Check the cable between box and router, and the router’s line.',
+} as const satisfies Record<`reach.state.${BoxReach['state']}`, string> &
+  Record<`reach.way.${ReachWay}`, string> &
+  Record<`reach.rung.${ReachRung['state']}`, string> &
+  Record<`reach.reason.${ReachReason}`, string> &
+  Record<`reach.dial.${DialCode}`, string> &
+  Record<`reach.advice.${ReachAdvice}`, string> &
+  Record<string, string>;
