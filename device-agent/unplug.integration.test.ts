@@ -19,7 +19,6 @@ import { killAgents, startAgent } from './agent-fixture.ts';
 const PROBE_MS = '3000';
 const AGAIN_MS = 5_000;
 const CLIENTS = 8;
-const CYCLES = 4;
 
 async function plugged(t: TestContext, kind: DiskKind): Promise<{ stick: TestDisk; mount: string }> {
   t.after(() => killAgents(t));
@@ -83,63 +82,70 @@ function traffic(url: string, bytes: Buffer) {
   return { seen, end, failed: stop.signal };
 }
 
-test(
-  'agent: pulled under load again and again: nothing wrong is served, it comes back by itself, memory stays',
-  cannotMake('ext4'),
-  async (t) => {
-    const { stick, mount } = await plugged(t, 'ext4');
-    const fleet = await FleetFixture.start();
-    t.after(() => fleet.close());
-    const origin = await OriginFixture.start();
-    t.after(() => origin.close());
-    const agent = await startAgent(t, {
-      HEARTH_STATE_DIR: await tempFolder(t, 'state'),
-      HEARTH_DISK: mount,
-      HEARTH_DISK_ON_ROOT: 'no',
-      HEARTH_DISK_PROBE_MS: PROBE_MS,
-      HEARTH_FLEET_URL: fleet.url,
-      HEARTH_CLAIM_CODE: fleet.newClaim(),
-    });
-    const { boxId } = await fleet.waitFor('hello');
-    const bytes = randomBytes(24 * MIB + 77);
-    origin.files.set('/film.mp4', bytes);
-    const asset = manifestFor(bytes, origin.url('/film.mp4'), { path: '/film.mp4' });
-    assert.ok((await fleet.command(boxId, { type: 'cache', asset, ttlMs: null })).ok);
-    await fleet.waitFor('report', ({ assets }) => assets.some((one) => one.state === 'held'));
-    const token = fleet.mint(boxId, asset.siteId, '/', { maxBytes: 2 ** 40 });
-    const { seen, end, failed } = traffic(
-      `${agent.contentUrl}/c/${token}/${asset.siteId}${encodePath(asset.path)}`,
-      bytes,
-    );
-    await until(() => seen.whole > CLIENTS || failed.aborted, 'it is served');
-    const rss: number[] = [];
-    const backMs: number[] = [];
-    for (let cycle = 0; cycle < CYCLES && !failed.aborted; cycle++) {
-      const before = seen.sentBack;
-      stick.pull();
-      await until(() => seen.sentBack > before + CLIENTS || failed.aborted, 'clients are sent back');
-      await sleep(500);
-      const { whole } = seen;
-      await sleep(300);
-      assert.equal(seen.whole, whole, 'nothing comes from a disk that is not there');
-      assert.deepEqual(await readdir(mount), [], 'nothing is written to the bare mount point');
-      stick.plugIn(mount);
-      const from = performance.now();
-      await until(() => seen.whole > whole || failed.aborted, 'it is served again');
-      backMs.push(Math.round(performance.now() - from));
-      await until(() => seen.whole > whole + 2 * CLIENTS || failed.aborted, 'it is served to all');
-      rss.push(await rssOf(agent));
-    }
-    await end();
-    t.diagnostic(
-      `${JSON.stringify(seen)}; back after ${backMs} ms; RSS ${rss.map((one) => (one / MIB) | 0)} MiB`,
-    );
-    assert.ok(Math.max(...backMs) < AGAIN_MS + 10_000, 'a generous bound on a busy machine');
-    assert.ok(Math.min(...backMs) < AGAIN_MS, `never within 5 s: ${backMs}`);
-    assert.ok((rss.at(-1) ?? 0) - (rss[1] ?? 0) < 24 * MIB, `memory grows: ${rss}`);
-    assert.equal(agent.child.exitCode, null);
-  },
-);
+for (const { kind, cycles } of [
+  { kind: 'ext4', cycles: 4 },
+  { kind: 'exfat', cycles: 2 },
+] as const) {
+  test(
+    `agent: ${kind} pulled under load again and again: nothing wrong is served, it comes back by itself, memory stays`,
+    cannotMake(kind),
+    async (t) => {
+      const { stick, mount } = await plugged(t, kind);
+      const fleet = await FleetFixture.start();
+      t.after(() => fleet.close());
+      const origin = await OriginFixture.start();
+      t.after(() => origin.close());
+      const agent = await startAgent(t, {
+        HEARTH_STATE_DIR: await tempFolder(t, 'state'),
+        HEARTH_DISK: mount,
+        HEARTH_DISK_ON_ROOT: 'no',
+        HEARTH_DISK_PROBE_MS: PROBE_MS,
+        HEARTH_FLEET_URL: fleet.url,
+        HEARTH_CLAIM_CODE: fleet.newClaim(),
+      });
+      const { boxId } = await fleet.waitFor('hello');
+      const bytes = randomBytes(24 * MIB + 77);
+      origin.files.set('/film.mp4', bytes);
+      const asset = manifestFor(bytes, origin.url('/film.mp4'), { path: '/film.mp4' });
+      assert.ok((await fleet.command(boxId, { type: 'cache', asset, ttlMs: null })).ok);
+      await fleet.waitFor('report', ({ assets }) => assets.some((one) => one.state === 'held'));
+      const token = fleet.mint(boxId, asset.siteId, '/', { maxBytes: 2 ** 40 });
+      const { seen, end, failed } = traffic(
+        `${agent.contentUrl}/c/${token}/${asset.siteId}${encodePath(asset.path)}`,
+        bytes,
+      );
+      await until(() => seen.whole > CLIENTS || failed.aborted, 'it is served');
+      const rss: number[] = [];
+      const backMs: number[] = [];
+      for (let cycle = 0; cycle < cycles && !failed.aborted; cycle++) {
+        const before = seen.sentBack;
+        // Without the program that serves it even what is being read fails in the middle.
+        if (kind === 'exfat') stick.yank();
+        else stick.pull();
+        await until(() => seen.sentBack > before + CLIENTS || failed.aborted, 'clients are sent back');
+        await sleep(500);
+        const { whole } = seen;
+        await sleep(300);
+        assert.equal(seen.whole, whole, 'nothing comes from a disk that is not there');
+        assert.deepEqual(await readdir(mount), [], 'nothing is written to the bare mount point');
+        stick.plugIn(mount);
+        const from = performance.now();
+        await until(() => seen.whole > whole || failed.aborted, 'it is served again');
+        backMs.push(Math.round(performance.now() - from));
+        await until(() => seen.whole > whole + 2 * CLIENTS || failed.aborted, 'it is served to all');
+        rss.push(await rssOf(agent));
+      }
+      await end();
+      t.diagnostic(
+        `${JSON.stringify(seen)}; back after ${backMs} ms; RSS ${rss.map((one) => (one / MIB) | 0)} MiB`,
+      );
+      assert.ok(Math.max(...backMs) < AGAIN_MS + 10_000, 'a generous bound on a busy machine');
+      assert.ok(Math.min(...backMs) < AGAIN_MS, `never within 5 s: ${backMs}`);
+      assert.ok((rss.at(-1) ?? 0) - (rss[Math.min(1, cycles - 2)] ?? 0) < 24 * MIB, `memory grows: ${rss}`);
+      assert.equal(agent.child.exitCode, null);
+    },
+  );
+}
 
 test(
   'agent: a disk that hangs from the start does not keep the dashboard away',

@@ -167,7 +167,7 @@ export class DiskChoice {
     });
   }
 
-  /** Called every second: an ejected disk that was plugged in again is used again. */
+  /** Called at each look at the mounts: an ejected disk that was plugged in again is used again. */
   mountsSeen(): void {
     const ejected = this.#ejected;
     if (!ejected || this.#checking) return;

@@ -86,6 +86,12 @@ export class TestDisk {
     this.device = '';
   }
 
+  /** As `pull`, in the middle of whatever reads it: the program that serves it is killed first. */
+  yank(): void {
+    for (const pid of this.#programs()) process.kill(pid, 'SIGKILL');
+    this.pull();
+  }
+
   /**
    * From now on nothing that asks this disk gets an answer, as with one that hangs on the bus: for file systems whose
    * program can be stopped.

@@ -1,11 +1,11 @@
 import { readMountTable } from './mounts.ts';
 
 /** How long a disk that was plugged in or pulled may go unnoticed, ms. */
-const EVERY_MS = 1_000;
+const EVERY_MS = 500;
 
 /**
  * Notices that something was mounted or unmounted. The kernel tells by poll(2) on the table, which Node cannot
- * ask for; reading its few lines every second costs no disk access and some 50 microseconds.
+ * ask for; reading its few lines twice a second costs no disk access and some 50 microseconds.
  */
 export class MountWatch {
   readonly #onLook: (changed: boolean) => void;
