@@ -79,6 +79,13 @@ test('lan: settings are kept, a pause is a time, and ends when it is taken back'
   const changed = await call('PATCH', '/api/settings', { language: 'zh', timeZone: 'Asia/Shanghai' });
   assert.equal(changed.json.timeZone, 'Asia/Shanghai');
   assert.equal((await call('GET', '/api/settings')).json.language, 'zh');
+  const aside = {
+    disk: { mount: '/etc', quota: null, floorBytes: 5 },
+    pausedUntil: '2099-01-01T00:00:00.000Z',
+  };
+  await call('PATCH', '/api/settings', aside);
+  assert.deepEqual(household.now.disk, { mount: null, quota: null, floorBytes: 5 });
+  assert.equal(household.now.pausedUntil, null);
   const before = Date.now();
   assert.equal((await call('POST', '/api/pause', { minutes: 60 })).status, 200);
   const leftMs = Date.parse(household.now.pausedUntil ?? '') - before;

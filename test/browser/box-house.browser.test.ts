@@ -126,6 +126,15 @@ describe('the LAN dashboard, as a household lives with it', needsTool('chromium'
     await visit.press(t('common.login'));
     await page.getByRole('heading', { level: 1, name: t('nav.settings') }).waitFor();
 
+    // A browser that remembers nothing speaks as the box was told to.
+    await page.getByLabel(t('language.label'), { exact: true }).selectOption('zh-Hans');
+    await page.getByRole('heading', { level: 1, name: boxZh['nav.settings'] }).waitFor();
+    await page.evaluate(() => localStorage.clear());
+    await page.reload();
+    await page.getByRole('heading', { level: 1, name: boxZh['nav.settings'] }).waitFor();
+    await page.getByLabel(boxTexts(VIEWS[1])('language.label'), { exact: true }).selectOption('en');
+    await page.getByRole('heading', { level: 1, name: t('nav.settings') }).waitFor();
+
     // The first setup can be run again; it is over when its end is reached.
     await visit.press(t('settings.wizard'));
     await visit.sees(t('wizard.language.title'));

@@ -1,6 +1,8 @@
+import { useEffect } from 'preact/hooks';
 import './box.css';
 import { Fault, LanguageSwitch, Skeleton, ThemeSwitch } from '../shared/components/basics.tsx';
 import { Icon, Mark } from '../shared/components/icon.tsx';
+import { proposeLanguage } from '../shared/i18n.ts';
 import { lazy } from '../shared/lazy.tsx';
 import { useAction } from '../shared/query.ts';
 import { href, route } from '../shared/router.ts';
@@ -36,6 +38,11 @@ function Inside() {
 function House() {
   const settings = useSettings();
   useLive();
+  const spoken = settings.data?.language;
+  useEffect(() => {
+    // A phone that opens the box for the first time speaks as the household does.
+    if (spoken) proposeLanguage(spoken === 'zh' ? 'zh-Hans' : 'en');
+  }, [spoken]);
   if (settings.data === undefined) {
     return (
       <main class="waiting">

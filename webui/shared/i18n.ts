@@ -46,6 +46,15 @@ export function startLanguage(): void {
   apply(chooseLanguage(remembered, navigator.languages));
 }
 
+/** Takes a language that somebody else proposes, unless this browser remembers a choice of its own. */
+export function proposeLanguage(next: Language): void {
+  try {
+    if (localStorage.getItem(STORAGE_KEY) === null) apply(next);
+  } catch {
+    apply(next);
+  }
+}
+
 /** Changes the language and remembers it in this browser. */
 export function setLanguage(next: Language): void {
   apply(next);
