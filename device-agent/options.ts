@@ -93,6 +93,8 @@ const environmentSchema = z.object({
   HEARTH_DRAIN_MS: ms(0, 600_000, 10_000),
   /** Upper bound of the integrity self-check's reading, bytes per second. */
   HEARTH_CHECK_BYTES_PER_SECOND: z.coerce.number('must be a number').int().min(65_536).default(20_000_000),
+  /** Everything held is read and verified again within so many days. */
+  HEARTH_SCRUB_DAYS: z.coerce.number('must be a number').min(1).max(365).default(30),
   /** Connections to one origin (name and port), over all downloads. */
   HEARTH_ORIGIN_CONNECTIONS: z.coerce.number('must be a number').int().min(1).max(64).default(6),
   /** What may be sent and fetched until the household says otherwise; 0: no bound. Unset: cautious defaults. */
@@ -128,6 +130,7 @@ export interface Options {
   maxConnections: number;
   drainMs: number;
   checkBytesPerSecond: number;
+  scrubPeriodMs: number;
   originConnections: number;
   /** What holds until the household decides. */
   household: HouseholdSettings;
@@ -182,6 +185,7 @@ export function readOptions(environment: NodeJS.ProcessEnv): { options: Options 
       maxConnections: env.HEARTH_MAX_CONNECTIONS,
       drainMs: env.HEARTH_DRAIN_MS,
       checkBytesPerSecond: env.HEARTH_CHECK_BYTES_PER_SECOND,
+      scrubPeriodMs: env.HEARTH_SCRUB_DAYS * 86_400_000,
       originConnections: env.HEARTH_ORIGIN_CONNECTIONS,
       household: householdOf(env),
     },

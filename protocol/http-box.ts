@@ -175,6 +175,8 @@ export const boxScrubSchema = z.object({
   checkedChunks: count,
   totalChunks: count,
   damagedChunks: count,
+  /** Objects found damaged and made whole again, since the box started. */
+  repairedObjects: count,
   /** When the last whole round ended. */
   finishedAt: timeSchema.nullable(),
   nextAt: timeSchema.nullable(),

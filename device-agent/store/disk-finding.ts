@@ -3,6 +3,10 @@ import { HearthError, isHearthError, messageOf } from '#protocol/errors.ts';
 import type { DiskState } from '#protocol/messages.ts';
 import { isMediumError } from './disk-health.ts';
 import type { DiskReason } from './disk-place.ts';
+import type { DiskBounds, DiskUsage } from './disk-room.ts';
+import { quotaBytes, roomBytes } from './disk-room.ts';
+import { DiskLayout } from './layout.ts';
+import type { Marker } from './marker.ts';
 
 /** What a look at the disk has found. */
 export interface Finding {
@@ -19,6 +23,16 @@ export const NOT_ANSWERING: Finding = {
   reason: 'not_answering',
   problem: 'the disk does not answer: pull it and plug it in again',
 };
+
+export const MANY_ERRORS: Finding = {
+  state: 'failing',
+  reason: 'io_errors',
+  problem: 'the disk cannot read or write several files: it is left alone; save what you need and replace it',
+};
+
+export function slow(reason: DiskReason, problem: string): Finding {
+  return { state: 'slow', reason, problem };
+}
 
 export function absent(reason: DiskReason, problem: string): Finding {
   return { state: 'absent', reason, problem };
@@ -91,4 +105,56 @@ export function nameError(cause: unknown): NamedError {
   }
   if (/^E[A-Z0-9]+$/.test(errno)) return trouble('disk_failing', `the disk failed (${errno})`);
   return named('internal', messageOf(cause));
+}
+
+/** Whether a disk with this marker is not to be touched: the reason, or null when it is ours or free to take. */
+export function strangeness(
+  marker: Marker | 'damaged' | null,
+  here: { root: string; remembered: string | null; boxId: string | null },
+): Finding | null {
+  const { root, remembered, boxId } = here;
+  if (marker === null) {
+    // Without its marker the folder may be the bare mount point, which is the box's own flash.
+    if (remembered === null) return null;
+    return absent('not_plugged', `the disk this box uses is not at ${root}: plug it in`);
+  }
+  const foreign = (reason: DiskReason, problem: string): Finding => ({ state: 'foreign', reason, problem });
+  if (marker === 'damaged') {
+    const file = new DiskLayout(root).marker;
+    const problem = `${file} is damaged: remove it and what is in hearth/ to start afresh`;
+    return foreign('marker_damaged', problem);
+  }
+  const ours =
+    marker.diskId === remembered ||
+    (marker.boxId !== null && marker.boxId === boxId) ||
+    (marker.boxId === null && remembered === null);
+  if (ours) return null;
+  const problem = 'the disk belongs to another Hearth box: adopt it on the dashboard, or plug in your own';
+  return foreign('other_box', problem);
+}
+
+/**
+ * What keeps more from being written; null when nothing does.
+ * @param neededBytes what a download waits for
+ */
+export function fullness(
+  bounds: DiskBounds,
+  usage: DiskUsage,
+  usedBytes: number,
+  neededBytes: number,
+): Finding | null {
+  const full = (reason: DiskReason, problem: string): Finding => ({ state: 'full', reason, problem });
+  const { freeBytes } = usage;
+  const { floorBytes } = bounds;
+  if (freeBytes < floorBytes) {
+    const problem = `the disk is full: ${freeBytes} bytes are free, ${floorBytes} are left to its owner`;
+    return full('below_floor', problem);
+  }
+  const quota = quotaBytes(bounds, usage);
+  if (usedBytes > quota) {
+    return full('over_quota', `Hearth has ${usedBytes} bytes on the disk and may have ${quota}`);
+  }
+  const room = roomBytes(bounds, usage, usedBytes);
+  if (neededBytes <= room) return null;
+  return full('no_room', `the disk is full: ${room} bytes can be used, ${neededBytes} are needed`);
 }

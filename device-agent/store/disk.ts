@@ -4,13 +4,24 @@ import { syncDirectory } from '#agent/durable/durable-file.ts';
 import { HearthError } from '#protocol/errors.ts';
 import type { DiskState } from '#protocol/messages.ts';
 import type { Finding, Trouble } from './disk-finding.ts';
-import { absent, findingOf, IN_ORDER, isReadable, NOT_ANSWERING, nameError } from './disk-finding.ts';
+import {
+  absent,
+  findingOf,
+  fullness,
+  IN_ORDER,
+  isReadable,
+  MANY_ERRORS,
+  NOT_ANSWERING,
+  nameError,
+  slow,
+  strangeness,
+} from './disk-finding.ts';
 import { DiskHealth } from './disk-health.ts';
 import type { IoSample } from './disk-latency.ts';
 import { DiskLatency, readIoSample } from './disk-latency.ts';
 import type { DiskPlace, DiskReason, DiskSpot } from './disk-place.ts';
 import type { DiskBounds, DiskUsage } from './disk-room.ts';
-import { capacityBytes, quotaBytes, roomBytes } from './disk-room.ts';
+import { capacityBytes, roomBytes } from './disk-room.ts';
 import { makeFolder } from './folders.ts';
 import { DiskLayout } from './layout.ts';
 import type { DiskMemory, Marker } from './marker.ts';
@@ -213,8 +224,8 @@ export class Disk {
     // One that was given up still has a thread: no second one is spent on the same disk.
     if (this.#closed || this.#work) return Promise.resolve();
     const bounded = new Promise<void>((resolve) => {
-      const slow = setTimeout(() => {
-        if (this.state === 'ok') this.#enter(slowFinding('slow_answers', 'the disk takes long to answer'));
+      const late = setTimeout(() => {
+        if (this.state === 'ok') this.#enter(slow('slow_answers', 'the disk takes long to answer'));
       }, this.#options.slowMs ?? SLOW_MS);
       const over = () => {
         this.#bounded = null;
@@ -224,12 +235,12 @@ export class Disk {
         this.#enter(this.#held ?? NOT_ANSWERING);
         over();
       }, this.#options.hungMs ?? HUNG_MS);
-      slow.unref();
+      late.unref();
       this.#work = this.#find()
         .catch((error): Finding => findingOf(error, this.layout.root))
         .then((finding) => this.#enter(this.#held ?? finding))
         .finally(() => {
-          clearTimeout(slow);
+          clearTimeout(late);
           clearTimeout(hung);
           this.#work = null;
           over();
@@ -280,17 +291,17 @@ export class Disk {
       this.#spot = spot;
       this.layout.moveTo(spot.root);
     }
-    if (this.#health.quarantined && !this.#health.mayProbe(this.#now())) return manyErrors();
+    if (this.#health.quarantined && !this.#health.mayProbe(this.#now())) return MANY_ERRORS;
     try {
       const finding = await this.#examine(spot, remembered);
       if (!this.#health.quarantined) return finding;
       if (finding.state !== 'failing') this.#health.recovered();
       else this.#health.stillBad(this.#now());
-      return this.#health.quarantined ? manyErrors() : finding;
+      return this.#health.quarantined ? MANY_ERRORS : finding;
     } catch (error) {
       if (!this.#health.quarantined) throw error;
       this.#health.stillBad(this.#now());
-      return manyErrors();
+      return MANY_ERRORS;
     }
   }
 
@@ -300,7 +311,7 @@ export class Disk {
     const found = await stat(layout.root);
     if (!found.isDirectory()) return absent('not_plugged', `${layout.root} is not a folder`);
     const marker = await readMarker(layout.marker);
-    const stranger = this.#strangerness(marker, remembered);
+    const stranger = strangeness(marker, { root: layout.root, remembered, boxId: this.#boxId });
     if (stranger) return stranger;
     const owned = marker === 'damaged' ? null : marker;
     if (owned === null && spot.mayNotBegin !== null) return absent('not_mounted', spot.mayNotBegin);
@@ -316,29 +327,6 @@ export class Disk {
     }
     if (owned) this.#id = owned.diskId;
     return this.#roomAndHealth();
-  }
-
-  /** Whether this folder is not to be touched: the reason, or null when it is ours or free to take. */
-  #strangerness(marker: Marker | 'damaged' | null, remembered: string | null): Finding | null {
-    if (marker === null) {
-      // Without its marker the folder may be the bare mount point, which is the box's own flash.
-      if (remembered === null) return null;
-      return absent('not_plugged', `the disk this box uses is not at ${this.layout.root}: plug it in`);
-    }
-    if (marker === 'damaged') {
-      return {
-        state: 'foreign',
-        reason: 'marker_damaged',
-        problem: `${this.layout.marker} is damaged: remove it and what is in hearth/ to start afresh`,
-      };
-    }
-    const ours =
-      marker.diskId === remembered ||
-      (marker.boxId !== null && marker.boxId === this.#boxId) ||
-      (marker.boxId === null && remembered === null);
-    if (ours) return null;
-    const problem = 'the disk belongs to another Hearth box: adopt it on the dashboard, or plug in your own';
-    return { state: 'foreign', reason: 'other_box', problem };
   }
 
   /** The disk first, then our memory of it: killed in between, the next look finds a free disk marked for us. */
@@ -368,30 +356,15 @@ export class Disk {
   }
 
   async #roomAndHealth(): Promise<Finding> {
-    const full = this.#fullness();
+    const used = this.#used();
+    const full = fullness(this.#options.bounds(), this.#usage, used, this.#neededBytes);
     if (full) return full;
     if (this.#trouble !== null || this.#health.quarantined) {
       await this.#tryWriting();
       this.#trouble = null;
     }
     const { complaint } = this.#latency;
-    return complaint === null ? IN_ORDER : slowFinding('slow_io', `the disk is slow: ${complaint}`);
-  }
-
-  #fullness(): Finding | null {
-    const bounds = this.#options.bounds();
-    const { freeBytes } = this.#usage;
-    const full = (reason: DiskReason, problem: string): Finding => ({ state: 'full', reason, problem });
-    if (freeBytes < bounds.floorBytes) {
-      const problem = `the disk is full: ${freeBytes} bytes are free, ${bounds.floorBytes} are left to its owner`;
-      return full('below_floor', problem);
-    }
-    const used = this.#used();
-    const quota = quotaBytes(bounds, this.#usage);
-    if (used > quota) return full('over_quota', `Hearth has ${used} bytes on the disk and may have ${quota}`);
-    const room = this.roomBytes(used);
-    if (this.#neededBytes <= room) return null;
-    return full('no_room', `the disk is full: ${room} bytes can be used, ${this.#neededBytes} are needed`);
+    return complaint === null ? IN_ORDER : slow('slow_io', `the disk is slow: ${complaint}`);
   }
 
   /** A look sees no write error: this asks the disk itself, and only after trouble, since each write wears it. */
@@ -407,14 +380,4 @@ export class Disk {
       await rm(probe, { force: true });
     }
   }
-}
-
-function slowFinding(reason: DiskReason, problem: string): Finding {
-  return { state: 'slow', reason, problem };
-}
-
-function manyErrors(): Finding {
-  const problem =
-    'the disk cannot read or write several files: it is left alone; save what you need and replace it';
-  return { state: 'failing', reason: 'io_errors', problem };
 }

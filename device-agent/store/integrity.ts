@@ -13,7 +13,13 @@ export interface IntegrityProgress {
   checkedChunks: number;
   totalChunks: number;
   damagedChunks: number;
+  /** Objects found damaged that were made whole again, since the start. */
+  repairedObjects: number;
+  /** When the last whole round ended. */
   finishedAt: string | null;
+  /** When the next one begins; null while one is running, and without a period. */
+  nextAt: string | null;
+  periodMs: number | null;
 }
 
 export interface IntegrityFinding {
@@ -24,6 +30,8 @@ export interface IntegrityFinding {
 export interface IntegrityOptions {
   /** Upper bound of what the check reads, bytes per second; a quarter of it while clients are served. */
   bytesPerSecond: number;
+  /** Everything is read again within this, ms; null: only when a disk comes. */
+  periodMs?: number | null;
   /** True while clients are being served. */
   busy: () => boolean;
   /** Told of each damaged object, now and then of progress, and of the end. */
@@ -31,6 +39,14 @@ export interface IntegrityOptions {
 }
 
 const PROGRESS_EVERY_MS = 10_000;
+/** How often it is looked whether a round is due, ms. */
+const LOOK_EVERY_MS = 60_000;
+/** What was verified is written down this often during a round, ms: rarely, since it is a file of many megabytes. */
+const SAVE_EVERY_MS = 6 * 3_600_000;
+/** Slower than this a round need not be, bytes per second. */
+const LEAST_BYTES_PER_SECOND = 65_536;
+/** Damaged objects whose repair is waited for. */
+const MOST_DAMAGED = 1_000;
 
 /** The process has run out of something: that says nothing about the file. */
 const OURS = ['EMFILE', 'ENFILE', 'ENOMEM'];
@@ -39,8 +55,11 @@ const OURS = ['EMFILE', 'ENFILE', 'ENOMEM'];
 class CannotOpen extends Error {}
 
 /**
- * Hashes what is held again, in the background. An object with a damaged chunk goes out of service at once and
- * keeps its good chunks; the planner then has the bad ones fetched.
+ * Hashes what is held again, in the background, in rounds. The first begins when a disk comes, as fast as is allowed;
+ * the next half a period after the last one's end, and takes at most the other half, so that everything is read
+ * within the period. A round goes from what was verified longest ago, which the store remembers: broken off by a
+ * restart, it goes on where it was. An object with a damaged chunk goes out of service at once and keeps its good
+ * chunks; the planner then has the bad ones fetched.
  */
 export class IntegrityCheck {
   readonly #store: Store;
@@ -49,7 +68,16 @@ export class IntegrityCheck {
   readonly #log: Logger;
   readonly #abort = new AbortController();
   readonly #urgent = new Set<string>();
-  #queue: string[] = [];
+  /** Rows of the catalog's objects, those verified longest ago first. */
+  #queue = new Uint32Array(0);
+  #at = 0;
+  #bytesPerSecond = 0;
+  readonly #damaged = new Set<string>();
+  #repaired = 0;
+  #finishedAt: string | null = null;
+  #dueAtMs: number | null = null;
+  #savedAtMs = 0;
+  readonly #timer: NodeJS.Timeout;
   #work: Promise<void> | null = null;
   #progress: IntegrityProgress = idle();
   #toldAtMs = 0;
@@ -59,19 +87,74 @@ export class IntegrityCheck {
     this.#options = parts.options;
     this.#clock = parts.clock;
     this.#log = parts.log;
+    this.#bytesPerSecond = parts.options.bytesPerSecond;
+    parts.store.on((event) => {
+      if (event.type !== 'changed' || event.asset.object.state !== 'complete') return;
+      if (this.#damaged.delete(event.asset.object.sha256)) this.#repaired++;
+    });
+    this.#timer = setInterval(
+      () => this.#startIfDue(),
+      Math.min(LOOK_EVERY_MS, (this.#periodMs ?? 0) / 8 || LOOK_EVERY_MS),
+    );
+    this.#timer.unref();
   }
 
   get progress(): IntegrityProgress {
-    return this.#progress;
+    const inMs = this.#dueAtMs === null ? null : this.#dueAtMs - this.#clock.monotonic();
+    return {
+      ...this.#progress,
+      repairedObjects: this.#repaired,
+      finishedAt: this.#finishedAt,
+      nextAt: inMs === null ? null : new Date(this.#clock.bestNow() + Math.max(0, inMs)).toISOString(),
+      periodMs: this.#periodMs,
+    };
   }
 
-  /** Checks everything held now. */
+  get #periodMs(): number | null {
+    return this.#options.periodMs ?? null;
+  }
+
+  /** Checks everything held now, as fast as is allowed. */
   start(): void {
-    const held = [...this.#store.catalog.objects.values()].filter((object) => object.state === 'complete');
-    this.#queue = held.map((object) => object.sha256);
-    const totalChunks = held.reduce((sum, object) => sum + object.chunks, 0);
+    this.#begin(this.#options.bytesPerSecond);
+  }
+
+  #startIfDue(): void {
+    if (this.#dueAtMs === null || this.#periodMs === null || this.#clock.monotonic() < this.#dueAtMs) return;
+    if (!this.#store.disk.readable || this.#store.isLoading) return;
+    const paced = (this.#store.catalog.usedBytes * 1000) / (this.#periodMs / 2);
+    const { bytesPerSecond } = this.#options;
+    this.#begin(Math.min(bytesPerSecond, Math.max(LEAST_BYTES_PER_SECOND, paced)));
+  }
+
+  #begin(bytesPerSecond: number): void {
+    const { objects } = this.#store.catalog.tables;
+    const rows = new Uint32Array(objects.complete);
+    let count = 0;
+    let totalChunks = 0;
+    for (const row of objects.slab.rows()) {
+      if (!objects.isComplete(row)) continue;
+      rows[count++] = row;
+      totalChunks += Math.ceil(objects.sizeBytes(row) / objects.chunkSizeBytes(row));
+    }
+    this.#queue = rows.sort((a, b) => objects.verifiedAtS(a) - objects.verifiedAtS(b));
+    this.#at = 0;
+    this.#bytesPerSecond = bytesPerSecond;
+    this.#dueAtMs = null;
+    this.#savedAtMs = this.#clock.monotonic();
     this.#progress = { ...idle(), running: true, totalChunks };
     this.#kick();
+  }
+
+  /** The next of the round; null at its end. */
+  #next(): string | null {
+    const { objects } = this.#store.catalog.tables;
+    while (this.#at < this.#queue.length) {
+      const row = this.#queue[this.#at++] ?? 0;
+      // It may have gone since; what has come in its place was verified when it came, and is read again.
+      if (objects.slab.inUse(row) && objects.isComplete(row)) return objects.sha256(row);
+    }
+    return null;
   }
 
   /** Checks one object soon and without pause: reading it has failed. */
@@ -83,6 +166,7 @@ export class IntegrityCheck {
 
   async close(): Promise<void> {
     this.#abort.abort();
+    clearInterval(this.#timer);
     await this.#work;
   }
 
@@ -92,7 +176,7 @@ export class IntegrityCheck {
       .catch((error) => this.#log.error({ reason: messageOf(error) }, 'the integrity check stopped'))
       .finally(() => {
         this.#work = null;
-        if (this.#urgent.size > 0 || this.#queue.length > 0) this.#kick();
+        if (this.#urgent.size > 0 || this.#at < this.#queue.length) this.#kick();
       });
   }
 
@@ -105,12 +189,17 @@ export class IntegrityCheck {
         await this.#check(urgent, piece, false);
         continue;
       }
-      const next = this.#queue.shift();
-      if (next === undefined) break;
+      const next = this.#next();
+      if (next === null) break;
       await this.#check(next, piece, true);
+      await this.#saveRarely();
     }
     if (!this.#progress.running || this.#abort.signal.aborted) return;
-    this.#progress = { ...this.#progress, running: false, finishedAt: this.#clock.stamp() };
+    this.#progress = { ...this.#progress, running: false };
+    this.#queue = new Uint32Array(0);
+    this.#at = 0;
+    this.#finishedAt = this.#clock.stamp();
+    if (this.#periodMs !== null) this.#dueAtMs = this.#clock.monotonic() + this.#periodMs / 2;
     this.#options.onProgress([], true);
   }
 
@@ -129,6 +218,7 @@ export class IntegrityCheck {
         damagedChunks: this.#progress.damagedChunks + damaged.size,
       };
       this.#log.warn({ sha256, chunks: damaged.size }, 'damaged chunks found; they are fetched again');
+      if (this.#damaged.size < MOST_DAMAGED) this.#damaged.add(sha256);
       await this.#store.demote(sha256, damaged, `${damaged.size} damaged chunks were found`);
       const found = Array.from(damaged, (chunkIndex) => ({ sha256, chunkIndex }));
       for (let at = 0; at < found.length; at += LIMITS.damagedChunksPerReport) {
@@ -175,8 +265,15 @@ export class IntegrityCheck {
   }
 
   async #pause(bytes: number): Promise<void> {
-    const rate = this.#options.bytesPerSecond / (this.#options.busy() ? 4 : 1);
+    const rate = this.#bytesPerSecond / (this.#options.busy() ? 4 : 1);
     await wait((bytes / rate) * 1000, this.#abort.signal);
+  }
+
+  /** What this round has verified need not be verified again when the power is cut. */
+  async #saveRarely(): Promise<void> {
+    if (this.#clock.monotonic() - this.#savedAtMs < SAVE_EVERY_MS) return;
+    this.#savedAtMs = this.#clock.monotonic();
+    await this.#store.saveIndex();
   }
 
   #tellProgress(): void {
@@ -188,5 +285,6 @@ export class IntegrityCheck {
 }
 
 function idle(): IntegrityProgress {
-  return { running: false, checkedChunks: 0, totalChunks: 0, damagedChunks: 0, finishedAt: null };
+  const counts = { checkedChunks: 0, totalChunks: 0, damagedChunks: 0, repairedObjects: 0 };
+  return { running: false, ...counts, finishedAt: null, nextAt: null, periodMs: null };
 }
