@@ -5,10 +5,13 @@ import { truncate } from 'node:fs/promises';
 import net from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import tls from 'node:tls';
 import fc from 'fast-check';
 import { MIB, until } from '#agent/store/store-fixture.ts';
 import { Shaper } from '#agent/uplink/shaper.ts';
 import { ask, mint, pipeline, readAll, serve, sum, target } from '../serve-fixture.ts';
+import { Certificates } from '../tls/certificates.ts';
+import { testCertificate } from '../tls/test-certificate.ts';
 
 const large = randomBytes(2 * MIB + 333);
 const small = randomBytes(5_000);
@@ -218,6 +221,38 @@ test('fast lane: a connection that goes over to node:http in its life loses noth
   assert.equal(bodies.length, 3);
   for (const body of bodies) assert.ok(Buffer.from(body, 'latin1').equals(large));
   assert.equal(content.fastConnections, 0);
+});
+
+test('fast lane: over TLS too, the same bytes', async (t) => {
+  const { content, put } = await serve(t);
+  const huge = randomBytes(5 * MIB + 11);
+  await put(huge, '/huge');
+  const certificates = new Certificates();
+  certificates.set(await testCertificate());
+  const port = await content.listenSecurely(0, '127.0.0.1', certificates);
+  assert.ok(port);
+  const url = target(mint('/'), '/huge');
+  const answers: Buffer[] = [];
+  for (const more of ['', 'X-Odd: 1\r\n']) {
+    const socket = tls.connect({
+      port,
+      host: '127.0.0.1',
+      rejectUnauthorized: false,
+      ALPNProtocols: ['http/1.1'],
+    });
+    await once(socket, 'secureConnect');
+    socket.write(`GET ${url} HTTP/1.1\r\nHost: a\r\n${more}Connection: close\r\n\r\n`);
+    const pieces: Buffer[] = [];
+    for await (const piece of socket) {
+      if (pieces.length === 0) assert.equal(content.fastConnections, more === '' ? 1 : 0);
+      pieces.push(piece as Buffer);
+    }
+    answers.push(Buffer.concat(pieces));
+    await until(() => content.connections === 0, 'the connection is closed');
+  }
+  const [fast, slow] = answers.map((answer) => steady(answer.toString('latin1')));
+  assert.equal(fast, slow);
+  assert.ok(answers[0]?.subarray(-huge.length).equals(huge));
 });
 
 test('fast lane: more content than memory, many clients, ranges everywhere: right bytes, bounded', async (t) => {
