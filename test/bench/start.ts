@@ -6,11 +6,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path, { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { build } from 'esbuild';
 import { AGENT_ENVIRONMENT } from '#agent/build.ts';
 import { DiskLayout } from '#agent/store/layout.ts';
 import { mintToken } from '#protocol/delivery-token.ts';
 import type { Bench } from './bench.ts';
 
+const PROGRAM = join(import.meta.dirname, 'start-program.ts');
 const BOX = 'box-0123456789abcdef';
 const SITE = 'site-0123456789abcdef';
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
@@ -59,10 +61,15 @@ export interface Start {
 }
 
 /** Starts the store and content server on a disk, and asks for one object until it comes. */
-export async function startOn(root: string, state: string, key: Buffer, objects: number): Promise<Start> {
+export async function startOn(
+  root: string,
+  state: string,
+  key: Buffer,
+  objects: number,
+  program = PROGRAM,
+): Promise<Start> {
   const startedAt = performance.now();
   const args = [root, state, BOX, key.toString('hex')];
-  const program = join(import.meta.dirname, 'start-program.ts');
   const env = { ...process.env, ...AGENT_ENVIRONMENT };
   const child = fork(program, args, { env, execArgv: ['--disable-warning=ExperimentalWarning'] });
   let loadedMs: number | null = null;
@@ -146,11 +153,25 @@ export const start: Bench = async ({ emit, progress }) => {
   try {
     progress('start: making the disk');
     fillDisk(root, objects);
-    for (const name of ['no snapshot (first start on an old disk)', 'snapshot', 'snapshot again']) {
-      const isCold = dropPageCache();
-      progress(`start: ${name}${isCold ? ', page cache dropped' : ''}`);
-      const started = await startOn(root, state, key, objects);
-      report(`${name}${isCold ? ', cold' : ''}: first answer`, started.firstAnswerMs);
+    // As boxes are shipped it: one file of plain JavaScript.
+    const bundle = join(folder, 'start.mjs');
+    await build({
+      entryPoints: [PROGRAM],
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      outfile: bundle,
+      banner: { js: "import{createRequire}from'node:module';const require=createRequire(import.meta.url);" },
+    });
+    for (const [name, isCold] of [
+      ['no snapshot (first start on an old disk)', true],
+      ['snapshot', true],
+      ['snapshot', false],
+    ] as const) {
+      const how = isCold && dropPageCache() ? `${name}, page cache dropped` : name;
+      progress(`start: ${how}`);
+      const started = await startOn(root, state, key, objects, bundle);
+      report(`${how}: first answer`, started.firstAnswerMs);
       await started.loaded();
       await started.stop();
     }
