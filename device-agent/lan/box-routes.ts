@@ -1,3 +1,5 @@
+import { within } from '#agent/disks/places.ts';
+import { HearthError } from '#protocol/errors.ts';
 import { settingsChangeSchema } from '#protocol/household.ts';
 import { contentQuerySchema, diskChoiceSchema, pairSchema, pauseSchema } from '#protocol/http-box.ts';
 import type { Routes } from './api.ts';
@@ -28,6 +30,10 @@ export function boxRoutes(view: BoxView): Routes {
     },
   };
 }
+
+/** How long the list of disks may take, ms; and where it is only for show. */
+const LIST_MS = 12_000;
+const FIXED_LIST_MS = 3_000;
 
 /** All but the pause, which is a length and not a time: boxes may have no clock. */
 const changeableSchema = settingsChangeSchema.omit({ pausedUntil: true });
@@ -62,7 +68,12 @@ export function diskRoutes(view: BoxView): Routes {
   return {
     'GET /disks': async () => {
       const disks = present(view.disks);
-      return { fixed: disks.fixed, items: await disks.list() };
+      // A disk that hangs in the kernel must not keep the page waiting, least of all where there is nothing to pick.
+      const items = await within(disks.list(), disks.fixed === null ? LIST_MS : FIXED_LIST_MS, null);
+      if (items === null && disks.fixed === null) {
+        throw new HearthError('unavailable', 'A disk does not answer: unplug it, then look again.');
+      }
+      return { fixed: disks.fixed, items: items ?? [] };
     },
     'POST /disk': async ({ request }) => {
       const { mount, adopt } = await readBody(request, diskChoiceSchema);

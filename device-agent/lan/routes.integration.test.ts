@@ -127,6 +127,15 @@ test('lan: what a box does not have is unavailable and says so; what it has is h
   assert.deepEqual(done, [['/mnt/usb', { adopt: true }], 'eject', 'attach']);
 });
 
+test('lan: disks that hang keep nobody waiting where there is nothing to pick', async (t) => {
+  const never = { choose: async () => {}, eject: async () => {}, attach: async () => {} };
+  const { call } = await serveLan(t, {
+    disks: { fixed: '/mnt/usb', list: () => new Promise(() => {}), ...never },
+  });
+  await call('POST', '/api/setup', { password: PASSWORD });
+  assert.deepEqual((await call('GET', '/api/disks')).json, { fixed: '/mnt/usb', items: [] });
+});
+
 test('lan: a caller that has gone ends the measurement of the line', async (t) => {
   let begin = () => {};
   let end = () => {};

@@ -41,6 +41,7 @@ export const wizardEn = {
   'disks.removable': 'removable',
   'disks.builtIn': 'built in',
   'disks.fileLimit': 'Files on it can be at most {n} large; larger ones go to other boxes.',
+  'disks.why.not_answering': 'It does not answer.',
   'disks.why.system': 'It holds the system of this box.',
   'disks.why.filesystem': 'Its file system cannot be used: ext4, exFAT, NTFS or FAT32 can.',
   'disks.why.read_only': 'It is read-only: check its write lock and its file system.',

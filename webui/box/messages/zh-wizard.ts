@@ -41,6 +41,7 @@ export const wizardZh: { readonly [K in keyof typeof wizardEn]: string } = {
   'disks.removable': '可移动',
   'disks.builtIn': '内置',
   'disks.fileLimit': '单个文件最大 {n}，更大的文件由其他盒子存储。',
+  'disks.why.not_answering': '硬盘没有响应。',
   'disks.why.system': '盒子的系统在这块硬盘上。',
   'disks.why.filesystem': '无法使用其文件系统，可以使用 ext4、exFAT、NTFS 或 FAT32。',
   'disks.why.read_only': '硬盘只读：请检查写保护开关和文件系统。',
