@@ -68,7 +68,7 @@ export class Http2Connections {
 
   /** Speaks HTTP/2 on a connection, from which nothing has been read. */
   accept(socket: TLSSocket, visitor: Visitor): void {
-    const begun = (session: ServerHttp2Session) => this.#watch(session, socket, visitor);
+    const begun = (session: ServerHttp2Session) => this.#watch(session, visitor);
     this.#server.once('session', begun);
     this.#server.emit('connection', socket);
     this.#server.off('session', begun);
@@ -79,7 +79,7 @@ export class Http2Connections {
     for (const session of this.#sessions) if (!session.closed) session.close();
   }
 
-  #watch(session: ServerHttp2Session, socket: TLSSocket, visitor: Visitor): void {
+  #watch(session: ServerHttp2Session, visitor: Visitor): void {
     const { clock, idleMs, stalledMs } = this.#parts;
     const now = clock.monotonic();
     const resets = new Patience(RESETS.burst, RESETS.perSecond, now);
@@ -89,7 +89,7 @@ export class Http2Connections {
       if (session.destroyed) return;
       session.destroy(NGHTTP2_ENHANCE_YOUR_CALM as unknown as Error);
       // A client that floods need not be waited for to close its side.
-      setTimeout(() => socket.destroy(), GOODBYE_MS).unref();
+      setTimeout(visitor.reset, GOODBYE_MS).unref();
     };
     const noise = () => {
       if (!chatter.spend(clock.monotonic())) calm();
