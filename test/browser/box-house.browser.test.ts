@@ -324,7 +324,8 @@ describe('the LAN dashboard, as a household lives with it', needsTool('chromium'
         .getByRole('button', { name: words('wizard.disk.button') })
         .click();
       await visit.sees(words('storage.changed'));
-      await page.getByRole('heading', { level: 2, name: 'red' }).waitFor();
+      await visit.sees(second);
+      await visit.sees(words('disk.ok'));
       // Pulled: said in plain words on the first page; plugged in again it is used again by itself.
       red.pull();
       await goTo(visit, words, 'storage');

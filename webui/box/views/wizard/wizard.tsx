@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import type { HouseholdSettings } from '#protocol/household.ts';
 import { Button, Fault, Loaded, Note, Skeleton, ThemeSwitch } from '../../../shared/components/basics.tsx';
 import { Choices } from '../../../shared/components/form.tsx';
@@ -61,7 +61,8 @@ export function Wizard({ settings }: { settings: HouseholdSettings }) {
 function Frame({ step, children }: { step: Step; children: ComponentChildren }) {
   const heading = useRef<HTMLHeadingElement>(null);
   const first = useRef(true);
-  useEffect(() => {
+  // Before anybody can see it and begin to type: late, it would take the focus out of a field.
+  useLayoutEffect(() => {
     // A step that takes the place of another is told by its heading; the page as it opens is not.
     if (!first.current) heading.current?.focus();
     first.current = false;
