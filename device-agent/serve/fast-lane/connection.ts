@@ -244,7 +244,7 @@ export class FastConnection {
     this.#delivery?.excuse();
     if (error && this.#body) this.#lane.parts.onReadFailed(this.#body.source, error);
     if (error || this.#file?.damaged) this.cut();
-    else this.#send();
+    else this.#lane.queue(this);
   };
 
   /** Keeps what was read. @returns false when the connection is gone */

@@ -34,8 +34,11 @@ const SLICES = [
   { upTo: 256, bytes: 64 * 1024 },
   { upTo: Number.POSITIVE_INFINITY, bytes: 32 * 1024 },
 ] as const;
-/** Sent in one turn of the event loop before new requests are looked at: a few milliseconds' worth, bytes. */
-const TURN_BYTES = 4 * 1024 * 1024;
+/**
+ * Sent in one turn of the event loop, bytes. libuv takes one new connection a turn: with long turns a crowd that
+ * arrives together waits for seconds.
+ */
+const TURN_BYTES = 512 * 1024;
 /** With more responses, what is not in memory is read in slices and not kept: it would push itself out. */
 const MOST_FILLING = 128;
 
