@@ -159,7 +159,12 @@ async function lookAround(): Promise<Said> {
       await opened.partial.close();
       good.push([sha256, [...opened.good]]);
     } else if (state === 'complete') {
-      const file = await store.openComplete(sha256);
+      const file = await store.openComplete(sha256).catch(() => null);
+      if (file === null) {
+        // As when a request comes for it before the index has been compared with the disk: it is not answered from here.
+        store.lost(sha256);
+        continue;
+      }
       const hash = createHash('sha256');
       const piece = Buffer.alloc(1 << 20);
       let at = 0;
