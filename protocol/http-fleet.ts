@@ -266,6 +266,8 @@ export const createAssignmentsSchema = z.object({
     .max(10 * 365 * 86_400_000)
     .nullable()
     .default(null),
+  /** Boxes never evict it, however little it is asked for. */
+  pinned: z.boolean().default(false),
 });
 export const assignmentSchema = z.object({
   id: assignmentIdSchema,

@@ -73,8 +73,5 @@ test('scrub: a restart goes on with what was verified longest ago', async (t) =>
   await until(() => integrity.progress.checkedChunks === 1, 'one is read');
   await until(() => verifiedAt(2) > '2020', 'it is verified');
   await integrity.close();
-  assert.deepEqual(
-    [verifiedAt(0), verifiedAt(1)].map((at) => at.slice(0, 4)),
-    ['1970', '1970'],
-  );
+  assert.equal(verifiedAt(0).slice(0, 4), '1970');
 });

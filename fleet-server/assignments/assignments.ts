@@ -37,7 +37,7 @@ export function changeWanted<T>(db: Database, change: (tx: Transaction) => Promi
  */
 export async function assign(
   db: Database,
-  request: { assets: AssetSelector; boxes: BoxSelector; ttlMs: number | null },
+  request: { assets: AssetSelector; boxes: BoxSelector; ttlMs: number | null; pinned?: boolean },
 ): Promise<string[]> {
   return changeWanted(db, async (tx) => {
     // In one order, by asset and then by box, as everybody locks placements: so nobody waits in a circle.
@@ -49,6 +49,7 @@ export async function assign(
         `${assetIds.length} assets on ${boxIds.length} boxes are more than ${LIMITS.placementsPerRequest} placements; ask for fewer at a time.`,
       );
     }
+    const pinned = request.pinned ?? false;
     const expiresAt = request.ttlMs === null ? null : new Date(Date.now() + request.ttlMs);
     const made = assetIds.map((assetId) => ({ id: newId('asg'), assetId, expiresAt }));
     await tx.insert(assignments).values(made);
@@ -61,17 +62,25 @@ export async function assign(
       await tx
         .insert(placements)
         .values(
-          boxIds.map((boxId) => ({ assetId, boxId, assignmentId, desired: 'held' as const, expiresAt })),
+          boxIds.map((boxId) => ({
+            assetId,
+            boxId,
+            assignmentId,
+            desired: 'held' as const,
+            expiresAt,
+            pinned,
+          })),
         )
         .onConflictDoUpdate({
           target: [placements.assetId, placements.boxId],
-          set: { assignmentId, desired: 'held', expiresAt, updatedAt: new Date() },
+          set: { assignmentId, desired: 'held', expiresAt, pinned, updatedAt: new Date() },
         });
       // A box that has the asset already would not be told of a new TTL by comparing states.
       const sha256 = sizes.find((row) => row.id === assetId)?.sha256;
       for (const old of before) {
         if (!sha256 || !boxIds.includes(old.boxId) || old.reported === null) continue;
-        if (old.desired === 'held' && old.expiresAt?.getTime() === expiresAt?.getTime()) continue;
+        const isSame = old.expiresAt?.getTime() === expiresAt?.getTime() && old.pinned === pinned;
+        if (old.desired === 'held' && isSame) continue;
         await enqueue(tx, old.boxId, placementSubject(assetId), {
           type: 'cache',
           assetId,

@@ -30,6 +30,7 @@ export interface Arguments {
   box: string[];
   boxes?: string | undefined;
   ttl?: string | undefined;
+  pin?: boolean | undefined;
   label?: string | undefined;
   tenant?: string | undefined;
   account?: string | undefined;
@@ -204,7 +205,12 @@ export const COMMANDS: Record<string, Command> = {
       ttlMs = duration(args.ttl);
       if (ttlMs === null) throw new UsageError(`--ttl ${args.ttl}: say 90s, 15m, 12h or 7d`);
     }
-    const body = { assets: await assetsOf(api, args), boxes: await boxesOf(api, args), ttlMs };
+    const body = {
+      assets: await assetsOf(api, args),
+      boxes: await boxesOf(api, args),
+      ttlMs,
+      pinned: args.pin ?? false,
+    };
     let { items } = await api.post('/assignments', body, z.object({ items: z.array(assignmentSchema) }));
     if (args.wait) items = await waitForHeld(api, items, out);
     if (args.json) json(out, items);

@@ -54,6 +54,7 @@ async function main(argv: string[]): Promise<number> {
         box: { type: 'string', multiple: true, default: [] },
         boxes: { type: 'string' },
         ttl: { type: 'string' },
+        pin: { type: 'boolean' },
         label: { type: 'string' },
         tenant: { type: 'string' },
         account: { type: 'string' },

@@ -18,7 +18,7 @@ const TAKES: Record<string, { words: number; options?: string[] }> = {
   'assets list': { words: 0, options: ['site'] },
   'assets add': { words: Number.POSITIVE_INFINITY, options: ['wait'] },
   'assets ingest': { words: 1 },
-  assign: { words: 2, options: [...SELECTION, 'box', 'boxes', 'ttl', 'wait'] },
+  assign: { words: 2, options: [...SELECTION, 'box', 'boxes', 'ttl', 'pin', 'wait'] },
   unassign: { words: 2, options: [...SELECTION, 'box'] },
   purge: { words: 2, options: SELECTION },
   ledger: { words: 0 },

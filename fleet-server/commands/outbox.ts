@@ -2,7 +2,7 @@ import { and, asc, eq, gte, inArray, isNull, lt, or, sql } from 'drizzle-orm';
 import { manifestOf } from '#fleet/assets/manifest.ts';
 import type { Queryable } from '#fleet/database/database.ts';
 import { notify } from '#fleet/database/listen.ts';
-import { commands } from '#fleet/database/schema.ts';
+import { commands, placements } from '#fleet/database/schema.ts';
 import { newId } from '#protocol/ids.ts';
 import type { CommandBody, Reply } from '#protocol/messages.ts';
 import { clip } from '#protocol/messages.ts';
@@ -153,5 +153,10 @@ export async function bodyOf(db: Queryable, row: CommandRow): Promise<CommandBod
   const asset = await manifestOf(db, stored.assetId);
   if (!asset || asset.sha256 !== stored.sha256) return null;
   const ttlMs = stored.expiresAt === null ? null : Date.parse(stored.expiresAt) - Date.now();
-  return ttlMs !== null && ttlMs < 1 ? null : { type: 'cache', asset, ttlMs };
+  if (ttlMs !== null && ttlMs < 1) return null;
+  const [placement] = await db
+    .select({ pinned: placements.pinned })
+    .from(placements)
+    .where(and(eq(placements.assetId, stored.assetId), eq(placements.boxId, row.boxId)));
+  return { type: 'cache', asset, ttlMs, ...(placement?.pinned ? { pinned: true } : {}) };
 }

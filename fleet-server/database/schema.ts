@@ -149,6 +149,8 @@ export const placements = pgTable(
     reasonCode: text('reason_code'),
     reasonMessage: text('reason_message'),
     expiresAt: time('expires_at'),
+    /** Never evicted by the box. */
+    pinned: boolean('pinned').notNull().default(false),
     updatedAt: created('updated_at'),
   },
   (table) => [primaryKey({ columns: [table.assetId, table.boxId] })],

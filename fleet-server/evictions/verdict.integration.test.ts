@@ -4,8 +4,14 @@ import { after, before, test } from 'node:test';
 import { assign, listPlacements } from '#fleet/assignments/assignments.ts';
 import { reconcileBox } from '#fleet/assignments/reconcile.ts';
 import { applyReports } from '#fleet/broker/reported-state.ts';
-import { due } from '#fleet/commands/outbox.ts';
-import { addAsset, addBox, addSite, type FleetDatabase, fleetDatabase } from '#fleet/testing/fleet-database.ts';
+import { bodyOf, due } from '#fleet/commands/outbox.ts';
+import {
+  addAsset,
+  addBox,
+  addSite,
+  type FleetDatabase,
+  fleetDatabase,
+} from '#fleet/testing/fleet-database.ts';
 import { judgeEvictions } from './verdict.ts';
 
 let own: FleetDatabase;
@@ -57,9 +63,30 @@ test('what another online box holds may go, and is not sent back; the only copy 
   assert.equal(await desired(a, once), 'held');
   await applyReports(own.db, a, [{ ...twice, state: 'deleted', bytesDone: 0, reason: null }]);
   await reconcileBox(own.db, a);
-  assert.deepEqual((await due(own.db, a)).filter((command) => command.type === 'cache'), []);
+  assert.deepEqual(
+    (await due(own.db, a)).filter((command) => command.type === 'cache'),
+    [],
+  );
   const again = await judgeEvictions(own.db, a, proposal([twice, once]));
   assert.deepEqual(again.vetoed, vetoed, 'the same answer for the same question');
+});
+
+test('what is pinned stays, and its box is told so', async () => {
+  const [a, b] = [await addBox(own.db, { online: true }), await addBox(own.db, { online: true })];
+  const asset = await held('/pinned', [a, b]);
+  const request = {
+    assets: { assetIds: [asset.assetId] },
+    boxes: { boxIds: [a] },
+    ttlMs: null,
+    pinned: true,
+  };
+  await assign(own.db, request);
+  const sent = (await due(own.db, a)).find((command) => command.type === 'cache');
+  assert.ok(sent, 'a change of mind is sent');
+  const body = await bodyOf(own.db, sent);
+  assert.equal(body?.type === 'cache' && body.pinned, true);
+  const { vetoed } = await judgeEvictions(own.db, a, proposal([asset]));
+  assert.deepEqual(vetoed, [{ assetId: asset.assetId, why: 'it is pinned to this box' }]);
 });
 
 test('two boxes that propose the same at once do not put out both copies', async () => {
@@ -79,7 +106,9 @@ test('what is done is taken note of, strangers and other bytes are no copy', asy
   assert.deepEqual((await judgeEvictions(own.db, a, proposal([gone], true))).vetoed, []);
   assert.equal(await desired(a, gone), 'absent');
   const older = await held('/older', [a, b]);
-  await applyReports(own.db, b, [{ ...older, sha256: 'f'.repeat(64), state: 'held', bytesDone: 1, reason: null }]);
+  await applyReports(own.db, b, [
+    { ...older, sha256: 'f'.repeat(64), state: 'held', bytesDone: 1, reason: null },
+  ]);
   assert.equal((await judgeEvictions(own.db, a, proposal([older]))).vetoed.length, 1);
   const stranger = { assetId: 'asset-0000000000000000', sha256: 'a'.repeat(64) };
   assert.deepEqual((await judgeEvictions(own.db, a, proposal([stranger]))).vetoed, []);

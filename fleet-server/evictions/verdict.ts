@@ -4,8 +4,11 @@ import type { Database, Transaction } from '#fleet/database/database.ts';
 import { placements } from '#fleet/database/schema.ts';
 import type { Evictions, EvictionsVerdict } from '#protocol/evictions.ts';
 
+const ONLY = 'no other box that is online holds it';
+const PINNED = 'it is pinned to this box';
+
 /**
- * Judges what a box would put out, in one transaction: what no other online box holds stays. The rest is not wanted
+ * Judges what a box would put out, in one transaction: what no other online box holds, or is pinned, stays. The rest is not wanted
  * on this box any more, so that it is not sent back there. Proposals are judged one after another, so that two boxes
  * cannot put out the last two copies at once; one that comes again gets the same answer.
  */
@@ -17,7 +20,7 @@ export async function judgeEvictions(
   const assetIds = [...new Set(message.assets.map((asset) => asset.assetId))].toSorted();
   const vetoed = await changeWanted(db, async (tx) => {
     const wanted = await tx
-      .select({ assetId: placements.assetId })
+      .select({ assetId: placements.assetId, pinned: placements.pinned })
       .from(placements)
       .where(
         and(
@@ -30,19 +33,23 @@ export async function judgeEvictions(
       .for('no key update');
     const own = wanted.map((row) => row.assetId);
     // What is done cannot be undone: it is only taken note of.
-    const stay = message.done ? [] : await onlyHere(tx, boxId, own);
-    const kept = new Set(stay);
+    const only = message.done ? [] : await onlyHere(tx, boxId, own);
+    const pinned = message.done ? [] : wanted.flatMap((row) => (row.pinned ? row.assetId : []));
+    const kept = new Map([
+      ...only.map((id) => [id, ONLY] as const),
+      ...pinned.map((id) => [id, PINNED] as const),
+    ]);
     await endPlacements(
       tx,
       own.filter((assetId) => !kept.has(assetId)),
       [boxId],
     );
-    return stay;
+    return kept;
   });
   return {
     v: 1,
     proposalId: message.proposalId,
-    vetoed: vetoed.map((assetId) => ({ assetId, why: 'no other box that is online holds it' })),
+    vetoed: Array.from(vetoed, ([assetId, why]) => ({ assetId, why })),
   };
 }
 
