@@ -68,6 +68,7 @@ export class Board {
     this.options = options;
     this.parts = parts;
     this.folder = mkdtempSync(join(tmpdir(), 'hearth-board-'));
+    process.once('exit', this.remove);
   }
 
   /** Downloads what is missing and makes card and stick; the board is still off. */
@@ -89,7 +90,7 @@ export class Board {
       log('making the card and the stick');
       await board.makeImages();
     } catch (error) {
-      rmSync(board.folder, { recursive: true, force: true });
+      board.remove();
       throw error;
     }
     return board;
@@ -204,8 +205,13 @@ export class Board {
   /** Switches it off and throws card and stick away. */
   async close(): Promise<void> {
     await this.powerOff();
-    rmSync(this.folder, { recursive: true, force: true });
+    this.remove();
   }
+
+  private readonly remove = (): void => {
+    process.removeListener('exit', this.remove);
+    rmSync(this.folder, { recursive: true, force: true });
+  };
 
   private forget(qemu: Qemu, why: string): void {
     this.qemu = null;
