@@ -38,7 +38,7 @@ const SLICES = [
  * Sent in one turn of the event loop, bytes. libuv takes one new connection a turn: with long turns a crowd that
  * arrives together waits for seconds.
  */
-const TURN_BYTES = 512 * 1024;
+const TURN_BYTES = 128 * 1024;
 /** With more responses, what is not in memory is read in slices and not kept: it would push itself out. */
 const MOST_FILLING = 128;
 
