@@ -4,16 +4,22 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
+import { buildAgent } from '#agent/build.ts';
 import { reachEn } from '#webui/box/messages/en-reach.ts';
 import { Home, WAN } from './home.ts';
 import { needsNamespaces } from './namespaces.ts';
 
 const MAIN = join(import.meta.dirname, '..', '..', 'device-agent', 'main.ts');
 
-async function doctor(t: TestContext, home: Home, env: Record<string, string> = {}): Promise<string> {
+async function doctor(
+  t: TestContext,
+  home: Home,
+  env: Record<string, string> = {},
+  script = MAIN,
+): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'hearth-doctor-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
-  const child = home.box.spawn(process.execPath, [MAIN, 'doctor'], {
+  const child = home.box.spawn(process.execPath, [script, 'doctor'], {
     HEARTH_STATE_DIR: join(folder, 'state'),
     HEARTH_DISK: folder,
     ...env,
@@ -41,6 +47,19 @@ describe('doctor, beside real routers', { ...needsNamespaces(), timeout: 120_000
       assert.ok(line?.includes(WAN.router), said);
     }
     assert.deepEqual(home.forwards(), []);
+  });
+
+  test('as it ships, in one bundle with what reads XML beside it', async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'hearth-bundle-'));
+    t.after(() => rmSync(folder, { recursive: true, force: true }));
+    const script = await buildAgent(folder);
+    const home = new Home(t);
+    await home.serve({ pcp: false, igd1: true });
+    const said = await doctor(t, home, {}, script);
+    const line = said
+      .split('\n')
+      .find((one) => one.includes(reachEn['reach.way.upnp']) && one.includes('IPv4'));
+    assert.ok(line?.includes(WAN.router), said);
   });
 
   test('says that the router offers nothing, and what to do', async (t) => {

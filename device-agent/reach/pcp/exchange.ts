@@ -23,15 +23,13 @@ export async function ask<T>(
   port = SERVER_PORT,
 ): Promise<T> {
   signal.throwIfAborted();
-  const socket = createSocket({ type: gateway.family === 'ipv4' ? 'udp4' : 'udp6', signal });
+  const socket = createSocket({ type: gateway.family === 'ipv4' ? 'udp4' : 'udp6' });
   try {
     await connect(socket, gateway, port);
+    signal.throwIfAborted();
     return await converse(socket, packet, read, waits, signal);
   } finally {
-    // The signal may have closed it.
-    try {
-      socket.close();
-    } catch {}
+    socket.close();
   }
 }
 

@@ -76,7 +76,7 @@ export async function searchGateways(
         reject(new MappingError('no_gateway', `cannot search from ${gateway.local}: ${String(error)}`));
       aborted = () => reject(signal.reason);
       signal.addEventListener('abort', aborted, { once: true });
-      socket.once('error', failed);
+      socket.on('error', failed);
       socket.on('message', (packet, { address }) => {
         const url = readSearchAnswer(packet.toString('latin1'), address);
         if (!url || (found.size >= MOST_DEVICES && !found.has(url.href))) return;
