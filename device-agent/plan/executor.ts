@@ -50,7 +50,8 @@ export class Executor {
     // Let what woke us finish what it is doing.
     await new Promise((resolve) => setImmediate(resolve));
     this.#again = false;
-    for (const step of plan(this.#view())) {
+    const planned = this.#view();
+    for (const step of plan(planned)) {
       if (this.#closed) return;
       try {
         await this.#carryOut(step);
@@ -59,7 +60,7 @@ export class Executor {
         this.#log.warn({ step: step.do, reason: messageOf(error) }, 'a step failed and will be tried again');
       }
     }
-    this.#sleep(failed);
+    this.#sleep(failed, planned);
   }
 
   async #carryOut(step: Step): Promise<void> {
@@ -75,12 +76,13 @@ export class Executor {
     }
   }
 
-  #sleep(failed: boolean): void {
+  #sleep(failed: boolean, { nowMs, fleetNowMs }: PlanView): void {
     if (this.#timer) clearTimeout(this.#timer);
     if (this.#closed) return;
     this.#noteNeededRoom();
     const next = Math.min(
-      nextWakeMs(this.#view()) ?? LONGEST_SLEEP_MS,
+      // By the clock of the plan: what came due since then was not in it, and would be waited for in vain.
+      nextWakeMs({ ...this.#view(), nowMs, fleetNowMs }) ?? LONGEST_SLEEP_MS,
       failed ? AFTER_FAILURE_MS : LONGEST_SLEEP_MS,
     );
     this.#timer = setTimeout(() => this.wake(), Math.max(next, 50));
