@@ -35,6 +35,9 @@ const TOOLS = {
   /** Let's Encrypt's own test server, and a resolver that is not ours. */
   pebble: { names: ['pebble'], debian: 'pebble', otherwise: 'install pebble (letsencrypt/pebble)' },
   dig: { names: ['dig'], debian: 'bind9-dnsutils', otherwise: 'install dig (BIND utilities)' },
+  /** Attacks by slowness, and an HTTP/2 client, by others than us. */
+  slowhttptest: { names: ['slowhttptest'], debian: 'slowhttptest', otherwise: 'install slowhttptest' },
+  h2load: { names: ['h2load'], debian: 'nghttp2-client', otherwise: 'install h2load (nghttp2)' },
   mosquitto: { names: ['mosquitto'], debian: 'mosquitto', otherwise: 'install mosquitto' },
   /** Not a program, but screenshots in Chinese are boxes without it. */
   'fonts-cjk': {
