@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact';
-import { useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import type { BoxDisk, BoxDisks } from '#protocol/http-box.ts';
 import { Badge, Button, Fault, Loaded, Note, type Tone } from '../../shared/components/basics.tsx';
 import { Check, Choices, Form } from '../../shared/components/form.tsx';
@@ -26,6 +26,7 @@ export function DiskPicker(props: {
 }) {
   const disks = useQuery<BoxDisks>(api, '/disks', 3_000);
   const [picked, setPicked] = useState<string | null>(null);
+  const proposed = useRef<string | null>(null);
   const [adopt, setAdopt] = useState(false);
   const [tried, setTried] = useState(false);
   const action = useAction(async (mount: string) => {
@@ -52,7 +53,10 @@ export function DiskPicker(props: {
   return (
     <Loaded query={disks} heights={[84, 84]}>
       {({ items }) => {
-        const mount = picked ?? startWith(items);
+        // What was proposed stays so while it is there: a choice must not change under somebody's eyes.
+        const kept = items.some((each) => each.mount === proposed.current) ? proposed.current : null;
+        const mount = picked ?? kept ?? startWith(items);
+        proposed.current = mount;
         const disk = items.find((each) => each.mount === mount);
         const foreign = disk?.state === 'foreign';
         const missing =
