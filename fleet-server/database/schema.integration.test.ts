@@ -50,6 +50,7 @@ test('the tables drizzle sees are the tables there are', async () => {
     bigserial: 'int8',
     integer: 'int4',
     boolean: 'bool',
+    'text[]': '_text',
     'timestamp with time zone': 'timestamptz',
   };
   const seen = Object.values(schema)

@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm';
 import {
   bigint,
   bigserial,
@@ -76,6 +77,9 @@ export const boxes = pgTable('boxes', {
   diskChangedAt: time('disk_changed_at'),
   dialledUrl: text('dialled_url'),
   observedAddress: text('observed_address'),
+  nameLabel: text('name_label')
+    .notNull()
+    .default(sql`'b' || substr(replace(gen_random_uuid()::text, '-', ''), 1, 15)`),
 });
 
 export const claims = pgTable('claims', {
@@ -253,4 +257,58 @@ export const redirectCounts = pgTable(
     count: bigint('count', { mode: 'number' }).notNull(),
   },
   (table) => [primaryKey({ columns: [table.day, table.target] })],
+);
+
+export const relays = pgTable('relays', {
+  id: text('id').primaryKey(),
+  tunnelUrl: text('tunnel_url').notNull(),
+  publicUrl: text('public_url').notNull(),
+  addresses: text('addresses').array().notNull(),
+  startedAt: created('started_at'),
+  seenAt: created('seen_at'),
+  draining: boolean('draining').notNull().default(false),
+});
+
+export const relayTunnels = pgTable(
+  'relay_tunnels',
+  {
+    relayId: text('relay_id').notNull(),
+    boxId: text('box_id').notNull(),
+    since: created('since'),
+  },
+  (table) => [primaryKey({ columns: [table.relayId, table.boxId] })],
+);
+
+export const relayCounts = pgTable(
+  'relay_counts',
+  {
+    relayId: text('relay_id').notNull(),
+    boxId: text('box_id').notNull(),
+    hour: time('hour').notNull(),
+    bytes: sizeBytes('bytes').notNull().default(0),
+    requests: sizeBytes('requests').notNull().default(0),
+  },
+  (table) => [primaryKey({ columns: [table.relayId, table.boxId, table.hour] })],
+);
+
+export const boxCertificates = pgTable('box_certificates', {
+  boxId: text('box_id').primaryKey(),
+  csr: text('csr').notNull(),
+  state: text('state').$type<'waiting' | 'issued'>().notNull(),
+  attempts: integer('attempts').notNull().default(0),
+  nextTryAt: created('next_try_at'),
+  problem: text('problem'),
+  chain: text('chain'),
+  issuedAt: time('issued_at'),
+  expiresAt: time('expires_at'),
+});
+
+export const acmeChallenges = pgTable(
+  'acme_challenges',
+  {
+    nameLabel: text('name_label').notNull(),
+    value: text('value').notNull(),
+    createdAt: created(),
+  },
+  (table) => [primaryKey({ columns: [table.nameLabel, table.value] })],
 );
