@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { HearthError, messageOf } from '#protocol/errors.ts';
+import { messageOf } from '#protocol/errors.ts';
 import type { BoxStatus } from '#protocol/http-box.ts';
 import { Account } from './account/account.ts';
 import { ActivityLog } from './activity/activity.ts';
@@ -19,17 +19,16 @@ import { Evictor } from './evict/evictor.ts';
 import type { Downloads } from './fetch/downloads.ts';
 import type { Fetching } from './fetch/fetching.ts';
 import { openFetching } from './fetch/fetching.ts';
-import type { FleetSettings, Identity } from './identity/identity.ts';
+import type { Identity } from './identity/identity.ts';
 import { StateDirectory } from './identity/identity.ts';
-import type { Invitation } from './identity/pairing.ts';
-import { Pairing } from './identity/pairing.ts';
 import { lineStatus, makeDashboard } from './lan/dashboard.ts';
 import type { LanServer } from './lan/lan-server.ts';
 import { Password } from './lan/password.ts';
-import { FleetSession } from './link/fleet-session.ts';
 import { IntegrityNews } from './link/integrity-news.ts';
-import { LINK_BACKOFF } from './link/link.ts';
+import type { MembershipParts } from './link/membership.ts';
+import { Membership } from './link/membership.ts';
 import type { LogRing } from './logs/log-ring.ts';
+import { IdleCollector } from './memory/idle-collector.ts';
 import type { Options } from './options.ts';
 import { urlOf } from './options.ts';
 import { Executor } from './plan/executor.ts';
@@ -53,7 +52,6 @@ import { openLine } from './uplink/line.ts';
 import type { Uplink } from './uplink/uplink.ts';
 
 const MOST_BATCHES = 1_000;
-const KEEPALIVE_S = 30;
 /** How often the certificate's files are looked at, ms. */
 const CERTIFICATE_MS = 10_000;
 /** What lies on the disk may take this long to be read before the box goes on without it, ms. */
@@ -66,8 +64,6 @@ export class Agent {
   readonly #options: Options;
   readonly #log: Logger;
   readonly #clock = new Clock();
-  readonly #bootId = randomUUID();
-  readonly #state: StateDirectory;
   readonly household: Household;
   readonly #uplink: Uplink;
   readonly #line: Line;
@@ -89,17 +85,14 @@ export class Agent {
   readonly #account: Account;
   readonly #content: ContentServer;
   readonly #commands: Commands;
-  readonly #pairing: Pairing;
   readonly #password: Password;
   readonly #lan: LanServer;
   readonly #watch: DiskWatch;
   readonly #integrityNews = new IntegrityNews();
   readonly #reach: BoxReaching;
   readonly #relaying: Relaying;
-  #identity: Identity | null = null;
-  #settings: FleetSettings | null = null;
-  #session: FleetSession | null = null;
-  #link: BoxStatus['link'];
+  readonly #membership: Membership;
+  readonly #collector: IdleCollector;
   #contentUrl = '';
   /** What it listens on, once it does. */
   #contentPort = 0;
@@ -136,11 +129,31 @@ export class Agent {
     const clock = this.#clock;
     const stamp = () => clock.stamp();
     this.#options = options;
-    this.#state = state;
     this.household = household;
     this.#log = log;
-    this.#identity = identity;
-    this.#link = this.#linkOf(identity ? 'connecting' : 'unpaired', null);
+    this.#membership = new Membership({
+      state,
+      identity,
+      invitation: options,
+      heartbeatMs: options.heartbeatMs,
+      activity: this.#activity,
+      clock,
+      log,
+      session: () => this.#sessionParts(),
+      onPaired: async (paired) => {
+        this.#tokens.configure(null, null);
+        await this.#disk.belongTo(paired.boxId);
+      },
+      onSession: (member) => void this.#relaying.begin(member),
+      onSettings: (settings) => {
+        this.#tokens.configure(settings.boxId, Buffer.from(settings.deliveryKey, 'base64url'));
+        this.#relaying.configure(settings);
+      },
+      onLink: (linkState) => {
+        this.#validity.setLinked(linkState === 'online');
+        this.#reach.setOnline(linkState === 'online');
+      },
+    });
     this.#disks = openDisks({
       wish: {
         path: options.diskPath,
@@ -150,7 +163,7 @@ export class Agent {
       },
       stateDir: options.stateDir,
       household,
-      boxId: () => this.#identity?.boxId ?? null,
+      boxId: () => this.#membership.boxId,
       stamp,
       log,
     });
@@ -161,7 +174,7 @@ export class Agent {
       meter: this.#meter,
       clock,
       log,
-      fleetUrl: () => this.#identity?.fleetUrl ?? options.fleetUrl,
+      fleetUrl: () => this.#membership.fleetUrl,
     });
     this.#uplink = this.#line.uplink;
     this.#store = new Store(this.#disk, log);
@@ -172,7 +185,7 @@ export class Agent {
       log,
       retryMs: options.retryMs,
       connectionsPerHost: options.originConnections,
-      askFleet: (sha256s) => this.#session?.wantSources(sha256s) ?? false,
+      askFleet: (sha256s) => this.#membership.session?.wantSources(sha256s) ?? false,
       onEnd: () => this.#executor.wake(),
     });
     this.#downloads = this.#fetching.downloads;
@@ -181,7 +194,7 @@ export class Agent {
       store: this.#store,
       clock,
       log,
-      propose: async (message) => (await this.#session?.proposeEvictions(message)) ?? false,
+      propose: async (message) => (await this.#membership.session?.proposeEvictions(message)) ?? false,
       replan: () => this.#executor.wake(),
     });
     this.#integrity = new IntegrityCheck({
@@ -200,7 +213,7 @@ export class Agent {
       maxBatches: MOST_BATCHES,
       stamp,
       log,
-      onReady: () => this.#session?.pumpDeliveries(),
+      onReady: () => this.#membership.session?.pumpDeliveries(),
       onTrouble: (error) => {
         // In the state directory it says nothing about the disk.
         const named = options.deliveriesOn === 'disk' ? this.#disk.failed(error) : error;
@@ -214,8 +227,8 @@ export class Agent {
       clock,
       log,
       limits: { ...CONTENT_LIMITS, maxConnections: options.maxConnections },
-      boxId: () => this.#identity?.boxId ?? null,
-      routerUrl: () => this.#settings?.routerUrl ?? null,
+      boxId: () => this.#membership.boxId,
+      routerUrl: () => this.#membership.settings?.routerUrl ?? null,
       up: this.#uplink.up,
       accepting: () => this.#uplink.accepting,
       ageSeconds: (issuedAtMs) => this.#validity.ageSeconds(issuedAtMs),
@@ -235,31 +248,24 @@ export class Agent {
     this.#commands = new Commands({
       store: this.#store,
       clock,
-      configure: (settings) => this.#configure(settings),
+      configure: (settings) => this.#membership.configure(settings),
       certificate: (chain) => certificate.accept(chain),
-      sendHardware: () => this.#session?.sendHardware(),
-      sendIndex: () => this.#session?.sendIndex(),
+      sendHardware: () => this.#membership.session?.sendHardware(),
+      sendIndex: () => this.#membership.session?.sendIndex(),
       report: (reports) => {
-        for (const report of reports) this.#session?.report(report);
+        for (const report of reports) this.#membership.session?.report(report);
       },
       replan: () => this.#executor.wake(),
-    });
-    this.#pairing = new Pairing({
-      state,
-      stamp,
-      backoff: LINK_BACKOFF,
-      log,
-      onPaired: (paired) => this.#paired(paired),
     });
     this.#relaying = new Relaying({
       certificate,
       certificates: this.certificates,
       content: this.#content,
       securePort: () => this.#content.securePort,
-      request: (csr) => this.#session?.requestCertificate(csr),
+      request: (csr) => this.#membership.session?.requestCertificate(csr),
       clock,
       log,
-      onChange: () => this.#session?.beat(),
+      onChange: () => this.#membership.session?.beat(),
     });
     this.#reach = new BoxReaching({
       bind: options.bind,
@@ -269,16 +275,19 @@ export class Agent {
       checkMs: options.portCheckMs,
       // Without an identity nothing need outlive the process.
       secret: identity?.privateKey ?? randomUUID(),
-      askFleet: (targets) => this.#session?.wantDialled(targets),
+      askFleet: (targets) => this.#membership.session?.wantDialled(targets),
       relay: () => ({ state: this.#relaying.state }),
-      onChange: () => this.#session?.beat(),
+      onChange: () => this.#membership.session?.beat(),
       now: () => clock.monotonic(),
       log,
+    });
+    this.#collector = new IdleCollector({
+      busy: () => this.#meter.responses > 0 || this.#downloads.running > 0,
     });
     this.#password = new Password(options.stateDir);
     this.#lan = this.#makeLan(logs);
     new StoreNews(this.#store, this.#activity, {
-      report: (report) => this.#session?.report(report),
+      report: (report) => this.#membership.session?.report(report),
       replan: () => this.#executor.wake(),
     });
     this.#watch = new DiskWatch({
@@ -290,7 +299,7 @@ export class Agent {
       activity: this.#activity,
       log,
       replan: () => this.#executor.wake(),
-      sendIndex: () => this.#session?.sendIndex(),
+      sendIndex: () => this.#membership.session?.sendIndex(),
     });
   }
 
@@ -302,8 +311,7 @@ export class Agent {
       this.#options;
     await this.#password.open();
     this.#activity.add('started');
-    const settings = await this.#state.readSettings();
-    if (settings && settings.boxId === this.#identity?.boxId) this.#useSettings(settings);
+    await this.#membership.open();
     if (deliveriesOn === 'state') {
       const folder = path.join(stateDir, 'deliveries');
       await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -326,14 +334,13 @@ export class Agent {
     await this.#disk.start();
     await within(this.#watch.settled(), DISK_START_MS, undefined);
     await within(this.#line.settled(), DISK_START_MS, undefined);
-    if (this.#identity) this.#openSession(this.#identity);
-    else await this.#pairByItself();
+    await this.#membership.start();
   }
 
   /** Drains, settles what can be settled, and closes everything. */
   async close(): Promise<void> {
-    await this.#pairing.close();
-    await this.#session?.retire();
+    this.#collector.close();
+    await this.#membership.retire();
     await this.#certificateFiles?.close();
     await this.#content.drain(this.#options.drainMs);
     // After the last response: those under way come through the mapping.
@@ -345,9 +352,9 @@ export class Agent {
     await this.#integrity.close();
     await this.#account.roll();
     const deadline = performance.now() + LAST_WORDS_MS;
-    while (this.#session?.online && this.#account.unsettled > 0 && performance.now() < deadline)
+    while (this.#membership.session?.online && this.#account.unsettled > 0 && performance.now() < deadline)
       await sleep(50);
-    await this.#session?.close();
+    await this.#membership.close();
     await this.#account.close();
     await this.#store.close();
     await this.#line.close();
@@ -356,50 +363,10 @@ export class Agent {
     await this.#lan.close();
   }
 
-  async #pairByItself(): Promise<void> {
-    const { claimCode, fleetUrl } = this.#options;
-    const begun = await this.#state.readPending();
-    const invitations: Invitation[] = begun ? [begun] : [];
-    const isBegun = begun?.fleetUrl === fleetUrl && begun?.claimCode === claimCode;
-    // What was begun may have been begun with a wrong address: what the options say now is tried as well.
-    if (claimCode && fleetUrl && !isBegun) invitations.push({ fleetUrl, claimCode });
-    if (invitations.length > 0) return this.#pairing.keepTrying(invitations);
-    if (claimCode)
-      this.#log.warn('HEARTH_CLAIM_CODE is set but HEARTH_FLEET_URL is not: the box stays unpaired');
-  }
-
-  async #pair(claimCode: string, given: string | null): Promise<void> {
-    if (this.#session?.online) {
-      throw new HearthError('conflict', 'This box is paired and online: have the fleet remove it first.');
-    }
-    const fleetUrl = given ?? this.#options.fleetUrl;
-    if (!fleetUrl) throw new HearthError('bad_request', 'Say which fleet: its address is not known here.');
-    await this.#pairing.pair(fleetUrl, claimCode);
-  }
-
-  async #paired(identity: Identity): Promise<void> {
-    await this.#session?.close();
-    this.#identity = identity;
-    this.#settings = null;
-    this.#tokens.configure(null, null);
-    this.#activity.add('paired', { boxId: identity.boxId });
-    await this.#disk.belongTo(identity.boxId);
-    this.#openSession(identity);
-  }
-
-  #openSession(identity: Identity): void {
-    void this.#relaying.begin(identity);
-    this.#session = new FleetSession({
-      identity,
-      bootId: this.#bootId,
-      backoff: LINK_BACKOFF,
-      keepaliveS: KEEPALIVE_S,
-      heartbeatMs: this.#settings?.heartbeatIntervalMs ?? this.#options.heartbeatMs,
+  #sessionParts(): ReturnType<MembershipParts['session']> {
+    return {
       store: this.#store,
       account: this.#account,
-      activity: this.#activity,
-      clock: this.#clock,
-      log: this.#log,
       execute: (command) => this.#commands.execute(command),
       heartbeat: () => this.#heartbeat(),
       onSources: (sources) => this.#fetching.peers.take(sources),
@@ -411,43 +378,7 @@ export class Agent {
         this.#tellIntegrity();
         this.#relaying.askForCertificate();
       },
-      onState: (state, problem) => {
-        this.#validity.setLinked(state === 'online');
-        this.#reach.setOnline(state === 'online');
-        if (state === 'online') this.#log.info({ boxId: identity.boxId }, 'linked to the fleet');
-        // A try that has just begun is no news to the household, nor is another that failed.
-        if (state === 'online' || (state === 'offline' && this.#link.state === 'online'))
-          this.#activity.add(state);
-        if (state !== 'connecting' || this.#link.state !== 'offline')
-          this.#link = this.#linkOf(state, problem);
-      },
-    });
-    this.#link = this.#linkOf('connecting', null);
-    this.#session.start();
-  }
-
-  #linkOf(state: BoxStatus['link']['state'], problem: string | null): BoxStatus['link'] {
-    const fleetUrl = this.#identity?.fleetUrl ?? this.#options.fleetUrl;
-    const since = this.#link?.state === state ? this.#link.since : this.#clock.stamp();
-    return { state, since, problem, fleetUrl, refusedMessages: 0 };
-  }
-
-  async #configure(fresh: Omit<FleetSettings, 'v' | 'boxId'>): Promise<void> {
-    const boxId = this.#identity?.boxId;
-    if (!boxId) return;
-    const settings: FleetSettings = { v: 1, boxId, ...fresh };
-    // Written when it changed and only then: this is the internal flash.
-    if (JSON.stringify(settings) !== JSON.stringify(this.#settings)) {
-      this.#useSettings(settings);
-      await this.#state.writeSettings(settings);
-    }
-    this.#session?.setHeartbeat(settings.heartbeatIntervalMs);
-  }
-
-  #useSettings(settings: FleetSettings): void {
-    this.#settings = settings;
-    this.#tokens.configure(settings.boxId, Buffer.from(settings.deliveryKey, 'base64url'));
-    this.#relaying.configure(settings);
+    };
   }
 
   #heartbeat() {
@@ -484,7 +415,7 @@ export class Agent {
   }
 
   #tellIntegrity(): void {
-    this.#session?.sendIntegrity(this.#integrityNews).catch((error) => {
+    this.#membership.session?.sendIntegrity(this.#integrityNews).catch((error) => {
       this.#log.error({ reason: messageOf(error) }, 'findings of the integrity check could not be told');
     });
   }
@@ -497,13 +428,13 @@ export class Agent {
       webuiDir: this.#options.webuiDir,
       monotonic: () => this.#clock.monotonic(),
       urls: () => this.urls,
-      routerUrl: () => this.#settings?.routerUrl ?? null,
+      routerUrl: () => this.#membership.settings?.routerUrl ?? null,
       log: this.#log,
       status: () => this.#status(),
       content: (query) => contentOf(this.#store, query),
-      earnings: () => this.#session?.earnings ?? null,
-      defaultFleetUrl: () => this.#identity?.fleetUrl ?? this.#options.fleetUrl,
-      pair: (claimCode, fleetUrl) => this.#pair(claimCode, fleetUrl),
+      earnings: () => this.#membership.session?.earnings ?? null,
+      defaultFleetUrl: () => this.#membership.fleetUrl,
+      pair: (claimCode, fleetUrl) => this.#membership.pair(claimCode, fleetUrl),
       disks: this.#disks.choice,
       uplink: this.#uplink,
       testUplink: (signal) => this.#line.test.run(signal),
@@ -514,14 +445,10 @@ export class Agent {
   }
 
   #status(): BoxStatus {
-    const link = { ...this.#link, refusedMessages: this.#session?.refused ?? 0 };
-    if (!this.#identity) {
-      link.state = this.#pairing.active ? 'pairing' : 'unpaired';
-      link.problem = this.#pairing.problem;
-    }
+    const identity = this.#membership.identity;
     return statusOf({
-      box: { id: this.#identity?.boxId ?? null, label: this.#identity?.label ?? null },
-      link,
+      box: { id: identity?.boxId ?? null, label: identity?.label ?? null },
+      link: this.#membership.link(),
       contentUrl: this.#contentUrl,
       uplink: lineStatus(this.#uplink.view(), this.#clock.bestNow()),
       store: this.#store,

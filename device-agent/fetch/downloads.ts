@@ -69,6 +69,11 @@ export class Downloads {
     else for (const { abort } of this.#running.values()) abort.abort();
   }
 
+  /** Downloads under way. */
+  get running(): number {
+    return this.#running.size;
+  }
+
   /** Starts one, if there is a slot and it is not complete; returns at once. */
   async start(sha256: string): Promise<void> {
     const object = this.#store.catalog.objects.get(sha256);

@@ -37,7 +37,14 @@ test('every route but login and enrolment needs an operator', async () => {
   const paths = z
     .object({ paths: z.record(z.string(), z.record(z.string(), z.unknown())) })
     .parse(JSON.parse(text)).paths;
-  const open = new Set(['POST /api/v1/session', 'DELETE /api/v1/session', 'POST /api/v1/enrol']);
+  const open = new Set([
+    'POST /api/v1/session',
+    'DELETE /api/v1/session',
+    'POST /api/v1/enrol',
+    // A household measures its line before the box is anybody's.
+    'GET /api/v1/uplink-test',
+    'POST /api/v1/uplink-test',
+  ]);
   let closed = 0;
   const described = z.object({
     security: z.unknown().optional(),

@@ -5,7 +5,7 @@ import type { Database } from '#fleet/database/database.ts';
 import type { Options } from '#fleet/options.ts';
 import { RELAY_SILENT_MS } from '#fleet/relay/standing.ts';
 import { DnsServer } from './server.ts';
-import type { BoxRecords, ZoneOptions } from './zone.ts';
+import type { BoxRecords, FindBox, ZoneOptions } from './zone.ts';
 import { answer } from './zone.ts';
 
 /** How long what is known of a label is used again, ms: a resolver's burst asks the database once. */
@@ -36,12 +36,12 @@ export async function startDns(db: Database, options: Options, log: Logger): Pro
 }
 
 /** What the zone holds of a box: its own address where the fleet reached it, its relays' otherwise. */
-export function boxRecords(db: Database): (label: string) => Promise<BoxRecords | null> {
+export function boxRecords(db: Database): FindBox {
   const known = new Map<string, { records: Promise<BoxRecords | null>; atMs: number }>();
-  return (label) => {
+  return (label, fresh) => {
     if (!/^[a-z0-9]{1,63}$/.test(label)) return Promise.resolve(null);
     const found = known.get(label);
-    if (found && Date.now() - found.atMs < KNOWN_MS) return found.records;
+    if (!fresh && found && Date.now() - found.atMs < KNOWN_MS) return found.records;
     const records = lookUp(db, label);
     known.delete(label);
     known.set(label, { records, atMs: Date.now() });

@@ -14,6 +14,12 @@ export interface BoxRecords {
   challenges: readonly string[];
 }
 
+/**
+ * What is known of a box's label; null when there is no such box.
+ * @param fresh a moment ago is too old: a challenge is looked for right after it was put up
+ */
+export type FindBox = (label: string, fresh: boolean) => Promise<BoxRecords | null>;
+
 export interface ZoneOptions {
   /** Boxes are `<label>.<domain>`. */
   domain: string;
@@ -54,13 +60,12 @@ const REFUSED: Reply = {
  * The answer of the fleet's zone: the apex with SOA, NS and CAA, its servers, and each box with its addresses and its
  * challenges. Authoritative for these and nothing else (RFC 1034 section 4.3.2, without delegations and wildcards).
  * @param serial of the SOA: grows with time
- * @param find what is known of a box's label; null when there is no such box
  */
 export async function answer(
   zone: ZoneOptions,
   question: Question,
   serial: number,
-  find: (label: string) => Promise<BoxRecords | null>,
+  find: FindBox,
 ): Promise<Reply> {
   const name = question.name.toLowerCase();
   const { domain } = zone;
@@ -82,7 +87,7 @@ async function recordsAt(
   zone: ZoneOptions,
   name: string,
   soa: Answer,
-  find: (label: string) => Promise<BoxRecords | null>,
+  find: FindBox,
 ): Promise<Answer[] | null> {
   const { domain, nameServers, issuer } = zone;
   if (name === domain) {
@@ -96,10 +101,11 @@ async function recordsAt(
   if (server) return addressesOf(name, server, FIXED_TTL_S);
   const labels = name.slice(0, -domain.length - 1).split('.');
   const label = labels.at(-1) ?? '';
-  const box = await find(label);
+  const isChallenge = labels.length === 2 && labels[0] === CHALLENGE;
+  const box = await find(label, isChallenge);
   if (!box) return null;
   if (labels.length === 1) return addressesOf(name, box, zone.ttlS);
-  if (labels.length !== 2 || labels[0] !== CHALLENGE || box.challenges.length === 0) return null;
+  if (!isChallenge || box.challenges.length === 0) return null;
   // One record for each: a CA asks for the name of a certificate and of its renewal at the same time.
   return box.challenges.map((data) => ({ name, type: 'TXT', ttl: 1, data: [data] }) as Answer);
 }
