@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import https from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
 import acme from 'acme-client';
 import { HearthError, messageOf } from '#protocol/errors.ts';
 
@@ -18,6 +19,10 @@ export interface ChallengeBoard {
   publish(value: string): Promise<void>;
   retract(value: string): Promise<void>;
 }
+
+/** How often an order is looked at until its certificate is there, and how many times. */
+const LOOK_MS = 1_000;
+const MOST_LOOKS = 60;
 
 /** Gets certificates from a CA by ACME, proving the name by DNS-01. */
 export class AcmeIssuer {
@@ -66,13 +71,27 @@ export class AcmeIssuer {
         await this.#client.completeChallenge(challenge);
         await this.#client.waitForValidStatus(challenge);
       }
-      await this.#client.finalizeOrder(order, csr);
-      return await this.#client.getCertificate(order);
+      return await this.#client.getCertificate(await this.#finalize(order, csr));
     } catch (cause) {
       throw new HearthError('unavailable', `the CA gave no certificate: ${messageOf(cause)}`, { cause });
     } finally {
       for (const value of published) await board.retract(value).catch(() => undefined);
     }
+  }
+
+  /**
+   * Hands the request in and waits until the certificate is there: the library takes an order that is still `ready`
+   * for one that is done.
+   */
+  async #finalize(order: acme.Order, csr: string): Promise<acme.Order> {
+    let now = await this.#client.finalizeOrder(order, csr);
+    for (let look = 0; now.status !== 'valid'; look++) {
+      if (now.status === 'invalid') throw new Error('the CA found the order invalid');
+      if (look === MOST_LOOKS) throw new Error(`the order is still ${now.status}`);
+      await sleep(LOOK_MS);
+      now = await this.#client.getOrder(now);
+    }
+    return now;
   }
 
   /** The account is made at the first order, or found by its key. */
