@@ -12,7 +12,12 @@ export const AGENT_BUNDLE = path.resolve(import.meta.dirname, '..', 'dist', 'age
  * and save 5 MB; glibc without this keeps an arena for each thread of Node's pool, half empty. What each saves is
  * printed by `npm run bench memory`.
  */
-export const AGENT_ENVIRONMENT = { NODE_OPTIONS: '--max-semi-space-size=1', MALLOC_ARENA_MAX: '1' };
+export const AGENT_ENVIRONMENT = {
+  NODE_OPTIONS: '--max-semi-space-size=1',
+  MALLOC_ARENA_MAX: '1',
+  // Said aloud, it stays: glibc else raises it with the largest buffer that was ever freed.
+  MALLOC_TRIM_THRESHOLD_: '131072',
+};
 
 /**
  * Parts of libraries that a box never reaches, and what stands in for them. The link is MQTT over TLS, so mqtt's

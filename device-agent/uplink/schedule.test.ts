@@ -81,3 +81,16 @@ test('months and days begin at midnight on the wall', () => {
   const after = clock.at(Date.parse('2026-03-01T05:00:00Z'));
   assert.deepEqual([after.month, after.date, after.hour, after.minute], ['2026-03', '2026-03-01', 0, 0]);
 });
+
+test('UTC by the short way is what the long way says', () => {
+  const short = new WallClock('UTC');
+  const long = new WallClock('Etc/UTC');
+  for (const ms of [
+    0,
+    Date.UTC(2026, 1, 28, 23, 59),
+    Date.UTC(2024, 1, 29),
+    Date.UTC(2026, 11, 31, 12, 30),
+  ]) {
+    assert.deepEqual(short.at(ms), long.at(ms));
+  }
+});
