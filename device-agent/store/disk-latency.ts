@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 
 /** The kernel's figures on one block device, since it was plugged in (Documentation/block/stat.rst). */
@@ -12,7 +13,19 @@ export interface IoSample {
 
 /** @returns null when the device has no figures (no block device, not Linux) */
 export async function readIoSample(device: string, nowMs: number): Promise<IoSample | null> {
-  const text = await readFile(`/sys/dev/block/${device}/stat`, 'utf8').catch(() => null);
+  return sampleOf(await readFile(`/sys/dev/block/${device}/stat`, 'utf8').catch(() => null), nowMs);
+}
+
+/** As `readIoSample`, at once: the kernel answers from memory, and threads may all be waiting for the disk. */
+export function readIoSampleNow(device: string, nowMs: number): IoSample | null {
+  try {
+    return sampleOf(readFileSync(`/sys/dev/block/${device}/stat`, 'utf8'), nowMs);
+  } catch {
+    return null;
+  }
+}
+
+function sampleOf(text: string | null, nowMs: number): IoSample | null {
   const fields = text?.trim().split(/\s+/).map(Number);
   if (!fields || fields.length < 9 || fields.some((field) => !Number.isFinite(field))) return null;
   const [reads = 0, , , readMs = 0, writes = 0, , , writeMs = 0, inFlight = 0] = fields;
@@ -51,6 +64,12 @@ export class DiskLatency {
   reset(): void {
     this.#device = null;
     this.#samples = [];
+  }
+
+  /** Whether the device has finished anything since it was last looked at: then it works, however slowly. */
+  hasMoved(now: IoSample | null): boolean {
+    const last = this.#samples.at(-1);
+    return now !== null && last !== undefined && now.reads + now.writes > last.reads + last.writes;
   }
 
   /** What is slow, for a person; null when nothing is. */

@@ -93,3 +93,13 @@ test('latency: a request under way with none finished; another device begins afr
   latency.add('8:17', { atMs: 9500, reads: 5, readMs: 0, writes: 0, writeMs: 0, inFlight: 1 });
   assert.equal(latency.complaint, null);
 });
+
+test('latency: a device that finishes requests is alive, however long a look waits; one without figures is not known to be', () => {
+  const idle: IoSample = { atMs: 20_000, reads: 5, readMs: 0, writes: 7, writeMs: 0, inFlight: 1 };
+  const latency = samples({ reads: 5, writes: 7 });
+  assert.equal(latency.hasMoved(idle), false);
+  assert.equal(latency.hasMoved({ ...idle, writes: 8 }), true);
+  assert.equal(latency.hasMoved({ ...idle, reads: 6 }), true);
+  assert.equal(latency.hasMoved(null), false);
+  assert.equal(new DiskLatency().hasMoved(idle), false);
+});

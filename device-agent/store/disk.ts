@@ -18,7 +18,7 @@ import {
 } from './disk-finding.ts';
 import { DiskHealth } from './disk-health.ts';
 import type { IoSample } from './disk-latency.ts';
-import { DiskLatency, readIoSample } from './disk-latency.ts';
+import { DiskLatency, readIoSample, readIoSampleNow } from './disk-latency.ts';
 import type { DiskPlace, DiskReason, DiskSpot } from './disk-place.ts';
 import type { DiskBounds, DiskUsage } from './disk-room.ts';
 import { capacityBytes, roomBytes } from './disk-room.ts';
@@ -56,6 +56,8 @@ export type DiskListener = (state: DiskState, before: DiskState) => void | Promi
 const SMALL_FILES_BYTES = 1024 * 1024;
 const SLOW_MS = 2_000;
 const HUNG_MS = 10_000;
+/** So many times a look is waited for again, while the device finishes other requests. */
+const MOST_WAITS = 5;
 
 /**
  * The USB disk as the rest of the agent sees it: a folder with a state. It is looked at every few seconds, and
@@ -231,10 +233,18 @@ export class Disk {
         this.#bounded = null;
         resolve();
       };
-      const hung = setTimeout(() => {
+      const hungMs = this.#options.hungMs ?? HUNG_MS;
+      let patience = MOST_WAITS;
+      const giveUp = () => {
+        // Behind a slow stick's other work a look waits long: it is given up when nothing at all comes to an end.
+        if (patience-- > 0 && this.#isMoving()) {
+          hung = setTimeout(giveUp, hungMs);
+          return;
+        }
         this.#enter(this.#held ?? NOT_ANSWERING);
         over();
-      }, this.#options.hungMs ?? HUNG_MS);
+      };
+      let hung = setTimeout(giveUp, hungMs);
       late.unref();
       this.#work = this.#find()
         .catch((error): Finding => findingOf(error, this.layout.root))
@@ -248,6 +258,16 @@ export class Disk {
     });
     this.#bounded = this.#work ? bounded : null;
     return bounded;
+  }
+
+  /** Whether the kernel has seen the device finish requests while a look waits for it. */
+  #isMoving(): boolean {
+    const device = this.#spot?.device ?? null;
+    if (device === null) return false;
+    const now = readIoSampleNow(device, this.#now());
+    const hasMoved = this.#latency.hasMoved(now);
+    if (now) this.#latency.add(device, now);
+    return hasMoved;
   }
 
   #enter(finding: Finding): void {
