@@ -7,6 +7,7 @@ import {
   accountSchema,
   assetSchema,
   assignmentSchema,
+  type Box,
   boxDetailSchema,
   boxSchema,
   changedSchema,
@@ -71,7 +72,7 @@ export const COMMANDS: Record<string, Command> = {
             box.id,
             box.label,
             box.state,
-            box.routable ? 'yes' : `no: ${box.notRoutableReason}`,
+            routeOf(box),
             box.held,
             box.pending,
             box.failed,
@@ -102,7 +103,7 @@ export const COMMANDS: Record<string, Command> = {
             [
               ['Box', `${box.label} (${box.id})`],
               ['State', box.state],
-              ['Routed', box.routable ? 'yes' : `no: ${box.notRoutableReason}`],
+              ['Routed', routeOf(box)],
               ['Content', box.heartbeat?.contentUrl ?? '-'],
               [
                 'Disk',
@@ -363,6 +364,12 @@ async function poll<T>(
     if (ready) return value;
     if (Date.now() > deadline) throw new HearthError('unavailable', `gave up waiting (${say})`);
   }
+}
+
+/** Whether the router sends clients there, and which way. */
+function routeOf(box: Pick<Box, 'reachedBy' | 'notRoutableReason'>): string {
+  if (box.reachedBy === null) return `no: ${box.notRoutableReason}`;
+  return box.reachedBy === 'relay' ? 'yes, by relay' : 'yes';
 }
 
 function assetTable(items: z.infer<typeof assetSchema>[]): string {

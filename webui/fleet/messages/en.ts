@@ -54,6 +54,7 @@ export const fleetEn = {
   'box.state.offline': 'Offline',
   'box.state.never_seen': 'Never seen',
   'box.routable': 'Clients are sent here',
+  'box.relayed': 'Clients are sent here, through a relay',
   'box.notRoutable': 'No clients are sent here',
   'box.why.revoked': 'The box is revoked.',
   'box.why.offline': 'The box is offline.',

@@ -55,6 +55,7 @@ export const fleetZh: { readonly [K in keyof typeof fleetEn]: string } = {
   'box.state.offline': '离线',
   'box.state.never_seen': '从未出现',
   'box.routable': '客户端会被引导到这里',
+  'box.relayed': '客户端会经由中继被引导到这里',
   'box.notRoutable': '没有客户端被引导到这里',
   'box.why.revoked': '盒子已被吊销。',
   'box.why.offline': '盒子已离线。',

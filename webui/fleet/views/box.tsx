@@ -87,7 +87,7 @@ function Now({ box }: { box: BoxDetail }) {
           </Note>
         ) : (
           <Note tone="good">
-            <p>{t('box.routable')}</p>
+            <p>{t(box.reachedBy === 'relay' ? 'box.relayed' : 'box.routable')}</p>
           </Note>
         )}
       </div>
