@@ -127,7 +127,9 @@ describe('the main loop on a real video', needsTool('ffmpeg'), () => {
     assert.equal(overview.deliveredBytes, deliveredBytes);
     const books = await audit(system.database.url);
     assert.equal(books.acceptedBytes, deliveredBytes);
-    assert.deepEqual(books.cut, {});
+    // What boxes gave each other is nobody's delivery, and paid with nothing.
+    const { fill: _, ...cut } = books.cut;
+    assert.deepEqual(cut, {});
     const accounts = await system.api.all('/ledger/accounts', accountsPage);
     assert.equal(
       accounts.reduce((total, account) => total + BigInt(account.balance), 0n),
