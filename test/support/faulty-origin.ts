@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -28,8 +29,8 @@ export class FaultyOrigin {
   readonly faults = new Map<string, Fault>();
   /** Requests so far, oldest first. */
   readonly requests: { method: string; path: string; range: string | undefined; atMs: number }[] = [];
-  /** Connections open at once, the most there were. */
-  mostConnections = 0;
+  /** The most connections open at once that boxes asked on; the fleet-server's are others. */
+  mostFromBoxes = 0;
   private server: Origin | null = null;
   private port = 0;
 
@@ -66,13 +67,10 @@ export class FaultyOrigin {
 
   async up(): Promise<void> {
     if (this.server) return;
+    const fromBoxes = new Set<Socket>();
     const server = createServer((request, response) => {
+      if (request.headers['user-agent'] === 'hearth-agent') this.count(fromBoxes, request.socket);
       this.answer(request, response).catch(() => response.destroy());
-    });
-    let open = 0;
-    server.on('connection', (socket) => {
-      this.mostConnections = Math.max(this.mostConnections, ++open);
-      socket.once('close', () => open--);
     });
     this.server = await listen(server, this.port);
     this.port = this.server.port;
@@ -81,6 +79,16 @@ export class FaultyOrigin {
   async close(): Promise<void> {
     await this.down();
     rmSync(this.root, { recursive: true, force: true });
+  }
+
+  private count(open: Set<Socket>, socket: Socket): void {
+    if (open.has(socket)) return;
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+    // One that was closed for this one may be seen to close in the same turn, but after it.
+    setImmediate(() => {
+      this.mostFromBoxes = Math.max(this.mostFromBoxes, open.size);
+    });
   }
 
   private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
