@@ -20,7 +20,7 @@ export function setup(print: (line: string) => void): boolean {
     return true;
   }
   if (isDebian() && process.getuid?.() === 0) {
-    const packages = missing.map(debianPackage);
+    const packages = [...new Set(missing.map(debianPackage))];
     print(`installing with apt: ${packages.join(' ')}`);
     withoutServices(() => {
       apt(['update', '-q']);

@@ -4,6 +4,8 @@ import os from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { isRoot, MIB } from '#agent/store/store-fixture.ts';
+import type { ToolName } from '#test/support/tools.ts';
+import { findTool, needsTool } from '#test/support/tools.ts';
 
 /** How each file system is made and mounted; those by FUSE need their program. */
 const KINDS = {
@@ -20,16 +22,16 @@ const KINDS = {
 } as const;
 export type DiskKind = keyof typeof KINDS;
 
-function has(program: string): boolean {
-  return spawnSync('sh', ['-c', `command -v ${program}`]).status === 0;
-}
-
 /** Why disks of a kind cannot be had here; empty when they can. */
 export function cannotMake(kind: DiskKind): { skip?: string } {
   const { make, mount } = KINDS[kind];
-  if (!isRoot || spawnSync('losetup', ['-f']).status !== 0)
-    return { skip: 'needs root and loop devices on Linux' };
-  for (const program of [make[0], mount[0]]) if (!has(program)) return { skip: `needs ${program}` };
+  const hasLoops = isRoot && findTool('losetup') !== null && spawnSync('losetup', ['-f']).status === 0;
+  if (!hasLoops) return { skip: 'needs root and loop devices on Linux' };
+  const tools: ToolName[] = [make[0]];
+  // What comes with every Linux is not looked for.
+  if (mount[0] !== 'mount') tools.push(mount[0]);
+  const missing = needsTool(...tools);
+  if (missing.skip !== undefined) return missing;
   if (kind === 'vfat' && !readFileSync('/proc/filesystems', 'utf8').includes('vfat')) {
     return { skip: 'this kernel has no vfat' };
   }

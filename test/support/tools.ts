@@ -38,6 +38,18 @@ const TOOLS = {
   /** Attacks by slowness, and an HTTP/2 client, by others than us. */
   slowhttptest: { names: ['slowhttptest'], debian: 'slowhttptest', otherwise: 'install slowhttptest' },
   h2load: { names: ['h2load'], debian: 'nghttp2-client', otherwise: 'install h2load (nghttp2)' },
+  /** Disks as households have them, made and mounted on loop devices. */
+  losetup: { names: ['losetup'], debian: 'mount', otherwise: 'install losetup (util-linux, Linux only)' },
+  'mkfs.ext4': { names: ['mkfs.ext4'], debian: 'e2fsprogs', otherwise: 'install e2fsprogs' },
+  'mkfs.exfat': { names: ['mkfs.exfat'], debian: 'exfatprogs', otherwise: 'install exfatprogs' },
+  'mount.exfat-fuse': {
+    names: ['mount.exfat-fuse'],
+    debian: 'exfat-fuse',
+    otherwise: 'install exfat-fuse (Linux only)',
+  },
+  'mkfs.ntfs': { names: ['mkfs.ntfs'], debian: 'ntfs-3g', otherwise: 'install ntfs-3g' },
+  'ntfs-3g': { names: ['ntfs-3g'], debian: 'ntfs-3g', otherwise: 'install ntfs-3g (Linux only)' },
+  'mkfs.vfat': { names: ['mkfs.vfat'], debian: 'dosfstools', otherwise: 'install dosfstools' },
   mosquitto: { names: ['mosquitto'], debian: 'mosquitto', otherwise: 'install mosquitto' },
   /** Not a program, but screenshots in Chinese are boxes without it. */
   'fonts-cjk': {
