@@ -226,7 +226,15 @@ export class Agent {
       meter: this.#meter,
       clock,
       log,
-      limits: { ...CONTENT_LIMITS, maxConnections: options.maxConnections },
+      limits: {
+        ...CONTENT_LIMITS,
+        maxConnections: options.maxConnections,
+        client: {
+          connections: options.clientConnections,
+          requestsPerSecond: options.clientRequestsPerSecond,
+          loopback: false,
+        },
+      },
       boxId: () => this.#membership.boxId,
       routerUrl: () => this.#membership.settings?.routerUrl ?? null,
       up: this.#uplink.up,

@@ -45,3 +45,19 @@ test('the content URL names an address others can use', () => {
   assert.equal(urlOf('::1', 1), 'http://[::1]:1');
   assert.doesNotMatch(urlOf('0.0.0.0', 1), /0\.0\.0\.0/);
 });
+
+test('options: bounds for one client, and 0 for none', () => {
+  const read = readOptions({
+    HEARTH_STATE_DIR: '/s',
+    HEARTH_CLIENT_CONNECTIONS: '2',
+    HEARTH_CLIENT_REQUESTS: '0',
+  });
+  assert.ok('options' in read);
+  const { clientConnections, clientRequestsPerSecond } = read.options;
+  assert.deepEqual(
+    { clientConnections, clientRequestsPerSecond },
+    { clientConnections: 2, clientRequestsPerSecond: 0 },
+  );
+  const negative = readOptions({ HEARTH_STATE_DIR: '/s', HEARTH_CLIENT_REQUESTS: '-1' });
+  assert.ok('faults' in negative && negative.faults[0]?.startsWith('HEARTH_CLIENT_REQUESTS: '));
+});

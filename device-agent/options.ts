@@ -89,6 +89,10 @@ const environmentSchema = z.object({
     .default(16 * 1024 * 1024),
   /** Client connections served at once; more are closed at once. */
   HEARTH_MAX_CONNECTIONS: z.coerce.number('must be a number').int().min(1).max(100_000).default(1024),
+  /** Connections of one client (IPv6: one /64); requests over more are answered 429. 0: no bound. */
+  HEARTH_CLIENT_CONNECTIONS: z.coerce.number('must be a number').int().min(0).max(100_000).default(256),
+  /** Requests of one client a second in the long run, ten times as many at once; more: 429. 0: no bound. */
+  HEARTH_CLIENT_REQUESTS: z.coerce.number('must be a number').int().min(0).max(100_000).default(200),
   /** How long running responses may take to end at SIGTERM. */
   HEARTH_DRAIN_MS: ms(0, 600_000, 10_000),
   /** Upper bound of the integrity self-check's reading, bytes per second. */
@@ -128,6 +132,8 @@ export interface Options {
   diskProbeMs: number;
   diskFloorBytes: number;
   maxConnections: number;
+  clientConnections: number;
+  clientRequestsPerSecond: number;
   drainMs: number;
   checkBytesPerSecond: number;
   scrubPeriodMs: number;
@@ -183,6 +189,8 @@ export function readOptions(environment: NodeJS.ProcessEnv): { options: Options 
       diskProbeMs: env.HEARTH_DISK_PROBE_MS,
       diskFloorBytes: env.HEARTH_DISK_FLOOR_BYTES,
       maxConnections: env.HEARTH_MAX_CONNECTIONS,
+      clientConnections: env.HEARTH_CLIENT_CONNECTIONS,
+      clientRequestsPerSecond: env.HEARTH_CLIENT_REQUESTS,
       drainMs: env.HEARTH_DRAIN_MS,
       checkBytesPerSecond: env.HEARTH_CHECK_BYTES_PER_SECOND,
       scrubPeriodMs: env.HEARTH_SCRUB_DAYS * 86_400_000,
