@@ -403,6 +403,7 @@ export class Agent {
       store: {
         state: this.#disk.state,
         ...this.#disk.usage,
+        roomBytes: this.#disk.spareBytes,
         usedBytes: bytes + this.#content.encodings.usedBytes,
         objects,
       },

@@ -61,6 +61,8 @@ export const heartbeatSchema = z.object({
     state: diskStateSchema,
     totalBytes: bytes,
     freeBytes: bytes,
+    /** What the box may still write, with the household's quota and floor; unknown to older agents. */
+    roomBytes: bytes.optional(),
     usedBytes: bytes,
     objects: count,
   }),

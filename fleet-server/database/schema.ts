@@ -160,6 +160,29 @@ export const placements = pgTable(
   (table) => [primaryKey({ columns: [table.assetId, table.boxId] })],
 );
 
+export const wantedCopies = pgTable('wanted_copies', {
+  assetId: text('asset_id').primaryKey(),
+  copies: integer('copies').notNull(),
+  pinned: boolean('pinned').notNull(),
+  expiresAt: time('expires_at'),
+  lookAt: time('look_at'),
+});
+
+export const evictions = pgTable(
+  'evictions',
+  {
+    assetId: text('asset_id').notNull(),
+    boxId: text('box_id').notNull(),
+    evictedAt: created('evicted_at'),
+  },
+  (table) => [primaryKey({ columns: [table.assetId, table.boxId] })],
+);
+
+export const lostBoxes = pgTable('lost_boxes', {
+  boxId: text('box_id').primaryKey(),
+  since: created('since'),
+});
+
 export const commands = pgTable('commands', {
   id: text('id').primaryKey(),
   boxId: text('box_id').notNull(),

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { expirePlacements } from '#fleet/assignments/assignments.ts';
 import { reconcileBox, unsettledBoxes } from '#fleet/assignments/reconcile.ts';
+import { noteLostBoxes, refillCopies } from '#fleet/assignments/refill.ts';
 import { type DialParts, dialBoxes } from '#fleet/boxes/dial-back.ts';
 import { endSilent } from '#fleet/boxes/silence.ts';
 import type { Database } from '#fleet/database/database.ts';
@@ -38,6 +39,15 @@ export class Worker {
   async start(jobs: Jobs, options: WorkerOptions): Promise<void> {
     await jobs.work(this.#db, this.#stopping.signal, this.#log);
     this.#every(1000, 'expire placements', async () => void (await expirePlacements(this.#db)));
+    this.#every(1000, 'give copies to other boxes', async () => {
+      const given = await refillCopies(this.#db);
+      if (given > 0)
+        this.#log.info({ copies: given }, 'copies that were missing are assigned to other boxes');
+    });
+    this.#every(60_000, 'count lost boxes out', async () => {
+      const lost = await noteLostBoxes(this.#db);
+      if (lost > 0) this.#log.warn({ boxes: lost }, 'boxes are away so long that copies are made elsewhere');
+    });
     this.#every(5000, 'look for boxes to reconcile', async () => this.#mark(await unsettledBoxes(this.#db)));
     this.#every(
       1000,
