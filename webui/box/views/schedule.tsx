@@ -52,7 +52,7 @@ export function Schedule({ settings, onSaved }: { settings: HouseholdSettings; o
   const windows = rows.map(windowOf);
   const save = useAction(async () => {
     const schedule = windows.filter((window) => window !== null);
-    await changeSettings({ uplink: { ...settings.uplink, schedule } });
+    await changeSettings({ uplink: { schedule } });
     onSaved();
   });
   const change = (key: number, part: Partial<Row>) =>

@@ -143,7 +143,6 @@ function Bounds({ disk }: { disk: DiskSettings }) {
   const save = useAction(async () => {
     await changeSettings({
       disk: {
-        ...disk,
         quota:
           kind === 'percent'
             ? { unit: 'percent', value: share }
