@@ -1,4 +1,4 @@
-import type { Shaper } from '#agent/uplink/shaper.ts';
+import type { Shaper } from '#shaping/shaper.ts';
 import type { Buffers } from './buffers.ts';
 import type { Decider } from './decide.ts';
 import type { Deliveries, Delivery, DeliveryParts } from './delivery.ts';

@@ -7,7 +7,7 @@ import { Disk } from '#agent/store/disk.ts';
 import { diskMemoryIn } from '#agent/store/marker.ts';
 import { Store } from '#agent/store/store.ts';
 import { Clock } from '#agent/time/clock.ts';
-import { Shaper } from '#agent/uplink/shaper.ts';
+import { Shaper } from '#shaping/shaper.ts';
 
 /**
  * `start-program.ts <disk> <state> <boxId> <key>`: the agent's store and content server on a disk, in the order in

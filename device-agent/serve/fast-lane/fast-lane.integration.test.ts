@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
 import fc from 'fast-check';
 import { MIB, until } from '#agent/store/store-fixture.ts';
-import { Shaper } from '#agent/uplink/shaper.ts';
+import { Shaper } from '#shaping/shaper.ts';
 import { ask, mint, pipeline, readAll, serve, sum, target } from '../serve-fixture.ts';
 import { Certificates } from '../tls/certificates.ts';
 import { testCertificate } from '../tls/test-certificate.ts';

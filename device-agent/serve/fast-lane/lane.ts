@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { Shaper } from '#agent/uplink/shaper.ts';
+import type { Shaper } from '#shaping/shaper.ts';
 import type { Visitor } from '../connections.ts';
 import type { Decider } from '../decide.ts';
 import type { Deliveries, DeliveryParts } from '../delivery.ts';
