@@ -48,6 +48,7 @@ export function statusOf(parts: StatusParts): BoxStatus {
     holding: { held, downloading, queued, failed, bytes },
     integrity: { ...integrity.progress },
     unsettledBatches: parts.account.unsettled,
+    unsettledBytes: parts.account.unsettledBytes,
   };
 }
 

@@ -77,6 +77,8 @@ export const boxStatusSchema = z.object({
   }),
   /** Batches of deliveries not yet settled by the fleet. */
   unsettledBatches: count,
+  /** What was delivered and is not yet settled, by the box's own count. */
+  unsettledBytes: count,
 });
 export type BoxStatus = z.infer<typeof boxStatusSchema>;
 

@@ -325,6 +325,14 @@ export const earningsSchema = z.object({
   days: z
     .array(z.object({ date: z.iso.date(), microCredits: microCreditsSchema, bytes, requests: count }))
     .max(30),
+  /**
+   * What was settled in each UTC hour of the last two days, oldest first, hours without anything left out: a
+   * household's day is none of UTC's. Absent from a fleet of before they were told.
+   */
+  hours: z
+    .array(z.object({ at: timeSchema, microCredits: microCreditsSchema, bytes, requests: count }))
+    .max(50)
+    .optional(),
   /** The newest settled lines, newest first: what was paid, for what, and what bound it. */
   lines: z
     .array(

@@ -8,9 +8,15 @@ const MOST_LINES = 5_000;
 /** Sums of deliveries by token and asset, bounded. */
 export class Tally {
   readonly #lines = new Map<string, Delivery>();
+  #bytes = 0;
 
   get size(): number {
     return this.#lines.size;
+  }
+
+  /** All bytes counted. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** @returns false when it is full and this could not be counted */
@@ -20,10 +26,12 @@ export class Tally {
     if (line) {
       line.bytes += delivery.bytes;
       line.requests += delivery.requests;
+      this.#bytes += delivery.bytes;
       return true;
     }
     if (this.#lines.size >= MOST_LINES) return false;
     this.#lines.set(key, { ...delivery });
+    this.#bytes += delivery.bytes;
     return true;
   }
 

@@ -120,6 +120,10 @@ export const pagesEn = {
 
   'earnings.today': 'Today',
   'earnings.measure': 'What is shown',
+  'earnings.settled': 'credits settled',
+  'earnings.pending': '{n} more is pending: served, and not settled by the fleet yet.',
+  'earnings.pending.estimate': 'About {credits} credits, at what the last 30 days paid.',
+  'chart.hint.settled': 'Touch or point at an hour to see what was settled in it.',
   'chart.of.credits': 'Credits earned',
   'chart.of.bytes': 'Data served',
   'chart.of.requests': 'Requests answered',

@@ -115,6 +115,10 @@ export const pagesZh: { readonly [K in keyof typeof pagesEn]: string } = {
 
   'earnings.today': '今天',
   'earnings.measure': '显示内容',
+  'earnings.settled': '积分已结算',
+  'earnings.pending': '另有 {n} 待结算：已经提供，机群尚未结算。',
+  'earnings.pending.estimate': '按最近 30 天的收益估算，约 {credits} 积分。',
+  'chart.hint.settled': '触摸或指向某一小时，可查看该小时结算的数额。',
   'chart.of.credits': '赚取的积分',
   'chart.of.bytes': '提供的数据',
   'chart.of.requests': '响应的请求',

@@ -28,6 +28,7 @@ export const sharedEn = {
   'chart.hint': 'Touch or point at a day to see its figures. Days are UTC.',
   'chart.day': 'Day',
   'chart.credits': 'Credits',
+  'chart.credits.unit': 'credits',
   'chart.bytes': 'Served',
   'chart.requests': 'Requests',
   'chart.table': 'Earnings by day',

@@ -30,6 +30,7 @@ export const sharedZh: { readonly [K in keyof typeof sharedEn]: string } = {
   'chart.hint': '点按或指向某一天可查看数字。日期按 UTC 计。',
   'chart.day': '日期',
   'chart.credits': '积分',
+  'chart.credits.unit': '积分',
   'chart.bytes': '已提供',
   'chart.requests': '请求数',
   'chart.table': '每日收益',
