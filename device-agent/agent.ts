@@ -306,6 +306,7 @@ export class Agent {
       account: options.deliveriesOn === 'disk' ? this.#account : null,
       activity: this.#activity,
       log,
+      recall: () => this.#evictor.recall(),
       replan: () => this.#executor.wake(),
       sendIndex: () => this.#membership.session?.sendIndex(),
     });

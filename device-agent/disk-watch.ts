@@ -19,6 +19,8 @@ export interface DiskWatchParts {
   account: Account | null;
   activity: ActivityLog;
   log: Logger;
+  /** Before a disk is read: what else lies on it is remembered. */
+  recall: () => Promise<void>;
   replan: () => void;
   sendIndex: () => void;
 }
@@ -87,6 +89,7 @@ export class DiskWatch {
       await downloads.stopAll();
     } else if (!this.#loaded) {
       await downloads.stopAll();
+      await this.#parts.recall();
       await store.load();
       await this.#leftovers.look();
       this.#loaded = true;

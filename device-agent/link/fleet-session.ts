@@ -230,11 +230,12 @@ export class FleetSession {
     const { bootId } = this.#options;
     this.#inbox.beginSession();
     this.#say('hello', { ...this.#base(), bootId, agentVersion: AGENT_VERSION });
+    // Before the index: what it does not name would be sent again, had the fleet not heard that it was put out.
+    this.#options.onGreeted();
     this.sendIndex();
     this.#beat();
     this.sendHardware();
     this.#sender.restart();
-    this.#options.onGreeted();
   }
 
   #beat(): void {

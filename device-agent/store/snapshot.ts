@@ -111,12 +111,17 @@ export class Snapshot {
   async doubt(assetId: string): Promise<void> {
     if (!this.#exists) return;
     if (this.#doubts++ < MOST_DOUBTS) {
-      // A line cut off by a crash must not run into this one.
-      await appendDurably(this.#staleFile, `\n${assetId}\n`);
-    } else {
-      await removeDurably(this.#file);
-      this.#exists = false;
+      try {
+        // A line cut off by a crash must not run into this one.
+        await appendDurably(this.#staleFile, `\n${assetId}\n`);
+        return;
+      } catch (error) {
+        // Not a byte is left: the next start takes longer, but what is to go can go.
+        if (!['ENOSPC', 'EDQUOT'].includes(errnoOf(error))) throw error;
+      }
     }
+    await removeDurably(this.#file);
+    this.#exists = false;
   }
 
   async #doubted(): Promise<string[]> {
