@@ -206,6 +206,19 @@ export const boxLogsSchema = z.object({
 });
 export type LogLine = z.infer<typeof boxLogsSchema>['items'][number];
 
+/** `GET /api/events?since=&log=`: `since` is the id of the last event seen, as `Last-Event-ID`, which goes first. */
+export const eventsQuerySchema = z.object({
+  since: z.string().max(64).optional(),
+  /** `1`: the log too. */
+  log: z.literal('1').optional(),
+});
+/** The event `log`: new lines of every level, oldest first. */
+export const logEventSchema = boxLogsSchema.extend({
+  /** Lines before these that were left out: there were too many at once. */
+  skipped: count,
+});
+export type LogEvent = z.infer<typeof logEventSchema>;
+
 /** `GET /api/earnings`: the fleet's own object, as last received; null before the first. */
 export const boxEarningsSchema = z.object({ earnings: earningsSchema.nullable() });
 

@@ -115,8 +115,8 @@ export async function serveLan(t: TestContext, view: Partial<BoxView> = {}) {
     };
   };
   /** Opens the stream of events; what came so far is in `text`. */
-  const listen = async (headers: http.OutgoingHttpHeaders = {}) => {
-    const request = ask('GET', '/api/events', headers);
+  const listen = async (headers: http.OutgoingHttpHeaders = {}, query = '') => {
+    const request = ask('GET', `/api/events${query}`, headers);
     request.on('error', () => undefined);
     request.end();
     const [response] = (await once(request, 'response')) as [http.IncomingMessage];

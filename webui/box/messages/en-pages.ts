@@ -178,6 +178,11 @@ export const pagesEn = {
   'logs.level.warn': 'Warnings',
   'logs.level.error': 'Faults',
   'logs.none': 'Nothing of this kind was logged.',
+  'logs.newest': 'Newest first, as it is written.',
+  'logs.pause': 'Pause',
+  'logs.resume': 'Go on',
+  'logs.waiting.n': 'Paused. {n} new line waits.|Paused. {n} new lines wait.',
+  'logs.skipped.n': '{n} line came too fast and was left out.|{n} lines came too fast and were left out.',
   'diagnostics.title': 'Something wrong?',
   'diagnostics.lead':
     'This file tells whoever helps you how the box is: its state, settings, addresses at home and the log. It holds no passwords, keys or codes, and not what you store.',

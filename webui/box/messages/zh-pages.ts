@@ -172,6 +172,11 @@ export const pagesZh: { readonly [K in keyof typeof pagesEn]: string } = {
   'logs.level.warn': '警告',
   'logs.level.error': '故障',
   'logs.none': '没有这类记录。',
+  'logs.newest': '最新的在最前，实时更新。',
+  'logs.pause': '暂停',
+  'logs.resume': '继续',
+  'logs.waiting.n': '已暂停，有 {n} 条新记录。',
+  'logs.skipped.n': '记录过快，略去了 {n} 条。',
   'diagnostics.title': '遇到问题？',
   'diagnostics.lead':
     '此文件向协助您的人说明盒子的情况：状态、设置、家中的网络地址和日志。其中没有密码、密钥或认领码，也不包含您存储的内容。',
