@@ -14,6 +14,8 @@ import {
 import type { Representation } from './asset-headers.ts';
 import { AssetHeaders } from './asset-headers.ts';
 import { evaluatePreconditions, ifRangeHolds } from './conditional.ts';
+import { DateText } from './date-text.ts';
+import type { Desk } from './desk.ts';
 import type { Variants } from './encodings/select.ts';
 import { selectRepresentation } from './encodings/select.ts';
 import { multipartOf } from './multipart.ts';
@@ -48,7 +50,21 @@ const CLOCK_ERROR_MS = 2_000;
 
 /** Who has too many connections may come again after this, s: the time to close some. */
 const CONNECTIONS_AGAIN_S = 5;
-const NEW: HeaderList = ['Age', '0'];
+/** Age of a copy that is as good as validated now: the most common thing a reply says of its own. */
+export const NEW: HeaderList = ['Age', '0'];
+
+/** Headers of a request that what it is answered depends on. */
+export const DECIDING_HEADERS = [
+  'accept-encoding',
+  'content-length',
+  'if-match',
+  'if-modified-since',
+  'if-none-match',
+  'if-range',
+  'if-unmodified-since',
+  'range',
+  'transfer-encoding',
+] as const;
 
 /** A request for a held asset that may be served. */
 interface Job {
@@ -62,15 +78,21 @@ interface Job {
  * Decides what a request is answered. It reads and writes nothing: what lies on the disk it knows from the
  * catalog, and an object's bytes are for the transport to fetch.
  */
-export class Decider {
+export class Decider implements Desk {
   readonly #parts: DeciderParts;
   readonly #heads = new AssetHeaders();
-  #dateSecond = -1;
-  #date = '';
+  readonly #date = new DateText();
 
   constructor(parts: DeciderParts) {
     this.#parts = parts;
   }
+
+  ask(request: RequestHead): Reply {
+    return this.decide(request);
+  }
+
+  /** Nothing is taken from the token before a delivery begins. */
+  forgo(): void {}
 
   decide(request: RequestHead): Reply {
     const { method } = request;
@@ -90,21 +112,19 @@ export class Decider {
   }
 
   /**
-   * The Date header's value. A wrong Date makes caches keep content too long or not at all: without a clock there
+   * What the Date header is to say, ms since 1970. A wrong Date makes caches keep content too long or not at all: without a clock there
    * is to be none (RFC 9110 section 6.6.1); with a wrong one the fleet's time stands in.
    */
-  date(): string | null {
+  dateMs(): number | null {
     const { clock } = this.#parts;
     const fleetMs = clock.fleetNow();
     if (fleetMs === null) return null;
     const localMs = clock.local();
-    const nowMs = Math.abs(fleetMs - localMs) < CLOCK_ERROR_MS ? localMs : fleetMs;
-    const second = Math.floor(nowMs / 1000);
-    if (second !== this.#dateSecond) {
-      this.#dateSecond = second;
-      this.#date = new Date(second * 1000).toUTCString();
-    }
-    return this.#date;
+    return Math.abs(fleetMs - localMs) < CLOCK_ERROR_MS ? localMs : fleetMs;
+  }
+
+  date(): string | null {
+    return this.#date.of(this.dateMs());
   }
 
   #route(request: RequestHead): Reply {

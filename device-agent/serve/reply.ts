@@ -44,8 +44,8 @@ export interface ObjectBody {
   closing: Buffer;
   /** All of it: parts, what stands before them, and the closing. */
   lengthBytes: number;
-  /** What is answered instead if the object turns out not to be readable. */
-  instead: () => Reply;
+  /** What is answered instead if the object turns out not to be readable; null: nothing any more. */
+  instead: () => Reply | Promise<Reply | null>;
 }
 
 /** What a body is read from. */

@@ -9,8 +9,10 @@ import type { AssetManifest } from '#protocol/asset.ts';
 import { encodePath } from '#protocol/content-url.ts';
 import { mintToken } from '#protocol/delivery-token.ts';
 import { Shaper } from '#shaping/shaper.ts';
-import type { ContentLimits, ContentServerParts } from './content-server.ts';
-import { CONTENT_LIMITS, ContentServer } from './content-server.ts';
+import type { ContentServerParts } from './content-server.ts';
+import { ContentServer } from './content-server.ts';
+import type { ContentLimits } from './limits.ts';
+import { CONTENT_LIMITS } from './limits.ts';
 import { ServingMeter } from './meter.ts';
 import { TokenGate } from './token-gate.ts';
 

@@ -1,6 +1,7 @@
 import pino from 'pino';
 import { folderPlace } from '#agent/disks/places.ts';
-import { CONTENT_LIMITS, ContentServer } from '#agent/serve/content-server.ts';
+import { ContentServer } from '#agent/serve/content-server.ts';
+import { CONTENT_LIMITS } from '#agent/serve/limits.ts';
 import { ServingMeter } from '#agent/serve/meter.ts';
 import { TokenGate } from '#agent/serve/token-gate.ts';
 import { Disk } from '#agent/store/disk.ts';

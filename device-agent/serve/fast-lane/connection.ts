@@ -48,6 +48,9 @@ export class FastConnection {
   #given: Piece | null = null;
   #file: OpenFile | null = null;
   #reading = false;
+  /** What is answered is being decided elsewhere; and whether the connection ends with it. */
+  #isDeciding = false;
+  #isLast = false;
   #cancelWait: (() => void) | null = null;
   #clientEnded = false;
   #closed = false;
@@ -69,7 +72,7 @@ export class FastConnection {
   }
 
   get idle(): boolean {
-    return this.#body === null;
+    return this.#body === null && !this.#isDeciding;
   }
 
   get sourceKey(): string | null {
@@ -88,7 +91,7 @@ export class FastConnection {
 
   /** Ends a connection that has been idle for so many ticks; `fresh`: that has not sent a byte yet. */
   tick(idleTicks: number, freshTicks: number): void {
-    if (this.#body !== null) return;
+    if (!this.idle) return;
     const ticks = this.#lane.ticks - this.#idleSince;
     if (ticks <= (this.#isFresh ? freshTicks : idleTicks)) return;
     if (this.#isFresh) this.#socket.write(TIMED_OUT);
@@ -97,7 +100,7 @@ export class FastConnection {
 
   readonly #onData = (chunk: Buffer): void => {
     const socket = this.#socket;
-    if (this.#body !== null || socket.writableEnded) {
+    if (!this.idle || socket.writableEnded) {
       // The next request, before this one is answered: it waits in the socket.
       socket.pause();
       socket.unshift(chunk);
@@ -112,8 +115,26 @@ export class FastConnection {
     }
     const { target, headers, isLast } = request;
     parts.meter.responses++;
-    const reply = parts.decider.decide({ method: 'GET', target, headers, visitor: this.#visitor });
-    this.#carry(isLast ? { ...reply, close: true } : reply);
+    this.#isLast = isLast;
+    const reply = parts.decider.ask(
+      { method: 'GET', target, headers, visitor: this.#visitor },
+      this.#decided,
+    );
+    if (reply) this.#carry(isLast ? { ...reply, close: true } : reply);
+    else this.#isDeciding = true;
+  };
+
+  /** What was asked elsewhere has been decided; null: it never will be. */
+  readonly #decided = (reply: Reply | null): void => {
+    this.#isDeciding = false;
+    if (reply && !this.#closed) {
+      this.#carry(this.#isLast ? { ...reply, close: true } : reply);
+      return;
+    }
+    const { decider, meter } = this.#lane.parts;
+    if (reply?.body?.kind === 'object') decider.forgo(reply.body);
+    meter.responses--;
+    this.cut();
   };
 
   #carry(reply: Reply): void {
@@ -195,11 +216,15 @@ export class FastConnection {
   };
 
   #answerInstead(body: ObjectBody): void {
-    const close = this.#reply?.close ?? false;
+    this.#isLast ||= this.#reply?.close ?? false;
     this.#letGo();
     this.#body = null;
-    const reply = body.instead();
-    this.#carry(close ? { ...reply, close } : reply);
+    this.#reply = null;
+    const other = body.instead();
+    if (other instanceof Promise) {
+      this.#isDeciding = true;
+      void other.then(this.#decided);
+    } else this.#decided(other);
   }
 
   /** @param readMs null: it was in memory */
@@ -348,12 +373,13 @@ export class FastConnection {
   #finish(): void {
     if (this.#reply === null || this.#reading) return;
     const { close } = this.#reply;
-    const { meter, up } = this.#lane.parts;
+    const { meter, up, decider } = this.#lane.parts;
+    if (this.#delivery) this.#delivery.end();
+    else if (this.#body) decider.forgo(this.#body);
+    this.#delivery = null;
     this.#reply = null;
     this.#body = null;
     this.#head = null;
-    this.#delivery?.end();
-    this.#delivery = null;
     this.#letGo();
     if (this.#credit + this.#writing > 0) up.giveBack(this.#credit + this.#writing);
     this.#credit = 0;
@@ -398,7 +424,7 @@ export class FastConnection {
 
   readonly #onEnd = (): void => {
     this.#clientEnded = true;
-    if (this.#body === null) this.#socket.end();
+    if (this.idle) this.#socket.end();
   };
 
   /** Nothing has gone either way for too long. A wait for the line or the disk is not the client's fault. */

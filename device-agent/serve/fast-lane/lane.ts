@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net';
 import type { Shaper } from '#shaping/shaper.ts';
 import type { Visitor } from '../connections.ts';
-import type { Decider } from '../decide.ts';
 import type { Deliveries, DeliveryParts } from '../delivery.ts';
+import type { Desk } from '../desk.ts';
 import type { OpenFiles } from '../open-files.ts';
 import type { PieceCache } from '../pieces/piece-cache.ts';
 import type { Source } from '../reply.ts';
@@ -11,7 +11,7 @@ import { RequestHeads } from './request-head.ts';
 import { ResponseHeads } from './response-head.ts';
 
 export interface LaneParts extends Pick<DeliveryParts, 'clock' | 'meter'> {
-  decider: Decider;
+  decider: Desk;
   files: OpenFiles;
   pieces: PieceCache;
   limits: { headersMs: number; idleMs: number; stalledMs: number };
