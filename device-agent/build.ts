@@ -1,6 +1,5 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
-import { pathToFileURL } from 'node:url';
 import type { BuildOptions, Plugin } from 'esbuild';
 import { build } from 'esbuild';
 
@@ -106,9 +105,4 @@ export async function buildAgent(folder = AGENT_BUNDLE): Promise<string> {
 
 function fileOf(name: string): string {
   return `${name.replace(/^@/, '').replaceAll('/', '-')}.cjs`;
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const program = await buildAgent();
-  process.stdout.write(`${path.relative(process.cwd(), program)}\n`);
 }
