@@ -22,6 +22,14 @@ const nameServer = z.string().transform((text, context) => {
   const ofFamily = (family: number) => addresses.filter((one) => isIP(one) === family);
   return { name, a: ofFamily(4), aaaa: ofFamily(6) };
 });
+/** 0 is no bound. */
+const bytesPerSecond = z.coerce
+  .number('must be a number')
+  .int()
+  .min(0)
+  .max(1e12)
+  .default(0)
+  .transform((rate) => (rate === 0 ? null : rate));
 const httpUrl = z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, ''));
 
 /**
@@ -78,6 +86,10 @@ const optionsSchema = z.object({
   HEARTH_ACME_PER_3_HOURS: z.coerce.number('must be a number').int().min(1).default(200),
   /** How long streams through the relay may take to end when it stops. */
   HEARTH_RELAY_DRAIN_MS: z.coerce.number('must be a number').int().min(0).max(600_000).default(5_000),
+  /** What a relay carries at most, bytes a second, to clients and from them; 0: as much as it can. */
+  HEARTH_RELAY_BYTES_PER_SECOND: bytesPerSecond,
+  /** The same for each box. */
+  HEARTH_RELAY_BOX_BYTES_PER_SECOND: bytesPerSecond,
   /**
    * Whether boxes are dialled at loopback and private addresses too. Only where fleet and boxes stand in one network:
    * on the internet a box could have the fleet ask its own neighbours.

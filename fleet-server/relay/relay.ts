@@ -13,6 +13,8 @@ import { asksWho } from './greeting.ts';
 import { PASSTHROUGH_LIMITS, Passthrough } from './passthrough.ts';
 import { RelayRegister } from './register.ts';
 import { FORWARD_LIMITS, Forwarder } from './terminating.ts';
+import type { TollRates } from './tolls.ts';
+import { Tolls } from './tolls.ts';
 import { TunnelListener } from './tunnel-listener.ts';
 import { TUNNEL_LIMITS, Tunnels } from './tunnels.ts';
 
@@ -33,6 +35,8 @@ export interface RelayOptions {
   names: string[];
   /** How long running streams may take to end when it stops, ms. */
   drainMs: number;
+  /** What the line may carry; default: no bound. */
+  rates?: TollRates | undefined;
 }
 
 export interface RelayParts {
@@ -56,6 +60,7 @@ export class Relay {
   readonly tunnels: Tunnels;
   readonly #parts: RelayParts;
   readonly #counts: RelayCounts;
+  readonly #tolls: Tolls;
   readonly #listener: TunnelListener;
   readonly #passthrough: Passthrough;
   readonly #http: Server;
@@ -84,8 +89,11 @@ export class Relay {
     });
     const { tunnels } = this;
     const counts = this.#counts;
-    this.#passthrough = new Passthrough({ tunnels, counts, limits: PASSTHROUGH_LIMITS, boxOf: parts.boxOf });
-    const forwarder = new Forwarder({ tunnels, counts, limits: FORWARD_LIMITS, elsewhere: parts.elsewhere });
+    const tolls = new Tolls(parts.options.rates ?? { total: null, perBox: null });
+    this.#tolls = tolls;
+    const { boxOf, elsewhere } = parts;
+    this.#passthrough = new Passthrough({ tunnels, counts, tolls, limits: PASSTHROUGH_LIMITS, boxOf });
+    const forwarder = new Forwarder({ tunnels, counts, tolls, limits: FORWARD_LIMITS, elsewhere });
     this.#http = createServer(
       {
         maxHeaderSize: 16 * 1024,
@@ -120,7 +128,7 @@ export class Relay {
       publicUrl: this.urls.publicUrl,
       addresses: options.addresses ?? [host],
     };
-    this.#register = await RelayRegister.start({ db, row, boxIds: () => this.tunnels.boxIds(), log });
+    this.#register = await RelayRegister.start({ db, row, isHere: (id) => this.tunnels.holds(id), log });
     this.#recheckTimer = setInterval(() => void this.recheck(''), RECHECK_MS);
   }
 
@@ -145,7 +153,7 @@ export class Relay {
 
   /** Cuts off boxes that may not come any more. @param boxId empty: look at all */
   async recheck(boxId: string): Promise<void> {
-    const ids = boxId === '' ? this.tunnels.boxIds() : this.tunnels.boxIds().filter((id) => id === boxId);
+    const ids = boxId === '' ? this.tunnels.boxIds() : [boxId].filter((id) => this.tunnels.holds(id));
     try {
       for (const id of await noLongerAdmitted(this.#parts.db, ids)) this.tunnels.cut(id);
     } catch (error) {
@@ -171,6 +179,7 @@ export class Relay {
     while (this.tunnels.streams > 0 && left() > 0) await sleep(50);
     this.#http.closeAllConnections();
     this.#passthrough.close();
+    this.#tolls.close();
     this.tunnels.destroy();
     this.#listener.close();
     await this.#counts.close();

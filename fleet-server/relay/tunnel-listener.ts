@@ -2,8 +2,10 @@ import http2 from 'node:http2';
 import type { Server, TLSSocket } from 'node:tls';
 import { createServer } from 'node:tls';
 import type { Logger } from 'pino';
-import { messageOf } from '#protocol/errors.ts';
+import { boxNamedBy } from '#fleet/boxes/admission.ts';
+import { HearthError, messageOf } from '#protocol/errors.ts';
 import { RELAY_ALPN } from '#protocol/relay.ts';
+import { DialLimit } from './dial-limit.ts';
 import { windowFor } from './windows.ts';
 
 export interface TunnelListenerParts {
@@ -27,6 +29,7 @@ export class TunnelListener {
   readonly #parts: TunnelListenerParts;
   readonly #server: Server;
   readonly #sockets = new Set<TLSSocket>();
+  readonly #dials = new DialLimit(() => performance.now());
   #pending = 0;
 
   constructor(parts: TunnelListenerParts) {
@@ -81,6 +84,7 @@ export class TunnelListener {
     }
     this.#pending++;
     try {
+      if (!this.#dials.may(boxNamedBy(socket))) throw new HearthError('forbidden', 'it dials too often');
       const boxId = await admit(socket);
       if (socket.destroyed) return;
       socket.setKeepAlive(true, 30_000);
