@@ -41,6 +41,7 @@ export function statusOf(parts: StatusParts): BoxStatus {
       ...store.disk.usage,
       usedBytes: bytes + parts.content.encodings.usedBytes,
       id: store.disk.id,
+      floorBytes: store.disk.floorBytes,
       reason: store.disk.reason,
       problem: store.disk.problem,
     },

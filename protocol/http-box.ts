@@ -53,6 +53,8 @@ export const boxStatusSchema = z.object({
     totalBytes: count,
     freeBytes: count,
     usedBytes: count,
+    /** Free space that is always left to the disk's owner: what the household chose, else the box's option. */
+    floorBytes: count,
     /** The id in the disk's marker; null while there is none. */
     id: z.string().nullable(),
     /** Why it is not `ok`, as a code (device-agent/store/disk-place.ts) that the page puts into words. */

@@ -112,7 +112,10 @@ function leavesOf(change: SettingsChange): string[] {
 function over(base: HouseholdSettings, from: SettingsChange, names: ReadonlySet<string>): HouseholdSettings {
   const picked = (part: object, prefix = '') =>
     Object.fromEntries(Object.entries(part).filter(([name]) => names.has(`${prefix}${name}`)));
-  const sections = SECTIONS.map((name) => [name, { ...base[name], ...picked(from[name] ?? {}, `${name}.`) }]);
+  const sections = SECTIONS.map((name) => {
+    const part = picked(from[name] ?? {}, `${name}.`);
+    return [name, Object.keys(part).length > 0 ? { ...base[name], ...part } : base[name]];
+  });
   return { ...base, ...picked(from), ...Object.fromEntries(sections) };
 }
 

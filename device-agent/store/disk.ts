@@ -176,6 +176,10 @@ export class Disk {
   roomBytes(usedBytes: number): number {
     return roomBytes(this.#options.bounds(), this.#usage, usedBytes);
   }
+  /** Free space that is always left to the disk's owner. */
+  get floorBytes(): number {
+    return this.#options.bounds().floorBytes;
+  }
   /** What Hearth's files could take in all, bytes. */
   capacityBytes(usedBytes: number = this.#used()): number {
     return capacityBytes(this.#options.bounds(), this.#usage, usedBytes);

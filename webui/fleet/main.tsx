@@ -119,8 +119,10 @@ function Console({ username }: { username: string }) {
           </nav>
           <div class="side-foot">
             <p class="soft small break">{username}</p>
-            <LanguageSwitch />
-            <ThemeSwitch />
+            <div class="side-looks">
+              <LanguageSwitch />
+              <ThemeSwitch />
+            </div>
             <button type="button" class="button plain compact" onClick={() => leave.run()}>
               <Icon name="logout" />
               {t('common.logout')}

@@ -50,10 +50,11 @@ export const pagesEn = {
   'bounds.percentFault': 'Enter a whole number from 1 to 100.',
   'bounds.bytesField': 'Size, GB',
   'bounds.floor': 'Reserve that always stays free, GB',
+  'bounds.floorUsual': 'Room for your own files. Empty: the usual reserve, {n}.',
   'bounds.floorHint': 'Room for your own files. Leave empty for the usual reserve.',
   'scrub.title': 'Check of everything held',
   'scrub.lead':
-    'Disks age. Every {period} the box reads all it holds again, slowly, and fetches anew what is damaged.',
+    'Disks age. Once in {period}, or sooner, the box reads all it holds again and fetches anew what is damaged.',
   'scrub.leadAtStart':
     'Disks age. When the box starts or a disk is plugged in, it reads all it holds again, slowly, and fetches anew what is damaged.',
   'scrub.running': 'checked in this round',

@@ -11,7 +11,7 @@ import {
 } from '../../shared/components/basics.tsx';
 import { Icon } from '../../shared/components/icon.tsx';
 import { Head } from '../../shared/components/page.tsx';
-import { formatDateTime, formatNumber, formatTimeOfDay } from '../../shared/format.ts';
+import { formatMoment, formatNumber, formatTimeOfDay } from '../../shared/format.ts';
 import { language } from '../../shared/i18n.ts';
 import { startPoll } from '../../shared/poll.ts';
 import { live } from '../live.ts';
@@ -107,7 +107,7 @@ function Line({ line }: { line: LogLine }) {
   const fields = Object.entries(line.fields);
   return (
     <li>
-      <time dateTime={line.at} title={formatDateTime(line.at)}>
+      <time dateTime={line.at} title={formatMoment(line.at)}>
         {formatTimeOfDay(line.at)}
       </time>
       {/* The box writes its log in one language, for whoever helps. */}

@@ -92,9 +92,11 @@ export function Schedule({ settings, onSaved }: { settings: HouseholdSettings; o
               {t('schedule.add')}
             </Button>
           ) : null}
-          <Button type="submit" kind="primary" busy={save.busy}>
-            {t('schedule.save')}
-          </Button>
+          {rows.length > 0 || settings.uplink.schedule.length > 0 ? (
+            <Button type="submit" kind="primary" busy={save.busy}>
+              {t('schedule.save')}
+            </Button>
+          ) : null}
         </div>
       </Form>
     </Card>

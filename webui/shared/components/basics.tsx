@@ -3,7 +3,7 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useId, useState } from 'preact/hooks';
 import { reachable } from '../api.ts';
 import { explain } from '../errors.ts';
-import { formatDateTime, formatRelative } from '../format.ts';
+import { formatMoment, formatRelative } from '../format.ts';
 import { LANGUAGES, language, setLanguage } from '../i18n.ts';
 import { sharedText as t } from '../text.ts';
 import { setTheme, theme } from '../theme.ts';
@@ -152,7 +152,7 @@ export function When({ at }: { at: string }) {
     return () => clearInterval(timer);
   }, []);
   return (
-    <time dateTime={at} title={formatDateTime(at)}>
+    <time dateTime={at} title={formatMoment(at)}>
       {formatRelative(at, Math.max(now, Date.now()))}
     </time>
   );
