@@ -64,6 +64,9 @@ const TOOLS = {
   'dpkg-deb': { names: ['dpkg-deb'], debian: 'dpkg', otherwise: 'only Debian and its kin have it' },
   busybox: { names: ['busybox'], debian: 'busybox-static', otherwise: 'install busybox' },
   shellcheck: { names: ['shellcheck'], debian: 'shellcheck', otherwise: 'install shellcheck' },
+  /** The ImageBuilder is a Makefile in such a tarball. */
+  make: { names: ['make'], debian: 'make', otherwise: 'install make' },
+  zstd: { names: ['zstd'], debian: 'zstd', otherwise: 'install zstd' },
   signify: {
     names: ['signify-openbsd', 'signify'],
     debian: 'signify-openbsd',
