@@ -48,6 +48,8 @@ import { IntegrityCheck } from './store/integrity.ts';
 import { Store } from './store/store.ts';
 import { StoreNews } from './store-news.ts';
 import { Clock } from './time/clock.ts';
+import { BoxUpdate } from './update/box-update.ts';
+import { SELF_TEST_SITE } from './update/self-test.ts';
 import type { Line } from './uplink/line.ts';
 import { openLine } from './uplink/line.ts';
 import type { Uplink } from './uplink/uplink.ts';
@@ -94,14 +96,24 @@ export class Agent {
   readonly #relaying: Relaying;
   readonly #membership: Membership;
   readonly #collector: IdleCollector;
+  readonly #update: BoxUpdate;
   #contentUrl = '';
   /** What it listens on, once it does. */
   #contentPort = 0;
   /** Where boxes of the same network find the content. */
   #lanUrl = '';
 
-  /** Reads the state directory, looks at the disk, listens. @throws HearthError when the state is damaged */
-  static async start(options: Options, log: Logger, logs: LogRing | null = null): Promise<Agent> {
+  /**
+   * Reads the state directory, looks at the disk, listens.
+   * @param restart ends this process so that its launcher starts another version; returns at once
+   * @throws HearthError when the state is damaged
+   */
+  static async start(
+    options: Options,
+    log: Logger,
+    logs: LogRing | null = null,
+    restart: () => void = () => undefined,
+  ): Promise<Agent> {
     const state = new StateDirectory(options.stateDir);
     await state.open();
     const opened = {
@@ -110,7 +122,7 @@ export class Agent {
       certificate: await BoxCertificate.open(options.stateDir),
       identity: await state.readIdentity(),
     };
-    const agent = new Agent(options, opened, log, logs);
+    const agent = new Agent(options, opened, log, logs, restart);
     await agent.#start();
     return agent;
   }
@@ -125,6 +137,7 @@ export class Agent {
     },
     log: Logger,
     logs: LogRing | null,
+    restart: () => void,
   ) {
     const { state, household, certificate, identity } = opened;
     const clock = this.#clock;
@@ -242,6 +255,7 @@ export class Agent {
       accepting: () => this.#uplink.accepting,
       ageSeconds: (issuedAtMs) => this.#validity.ageSeconds(issuedAtMs),
       onDelivered: ({ token, siteId, prefix }, assetId, bytes, requests) => {
+        if (siteId === SELF_TEST_SITE) return;
         this.#account.record({ token, siteId, prefix, assetId, bytes, requests });
         this.#evictor.used(assetId, bytes, requests);
       },
@@ -259,6 +273,7 @@ export class Agent {
       clock,
       configure: (settings) => this.#membership.configure(settings),
       certificate: (chain) => certificate.accept(chain),
+      update: (order) => this.#update.order(order),
       sendHardware: () => this.#membership.session?.sendHardware(),
       sendIndex: () => this.#membership.session?.sendIndex(),
       report: (reports) => {
@@ -292,6 +307,19 @@ export class Agent {
     });
     this.#collector = new IdleCollector({
       busy: () => this.#meter.responses > 0 || this.#downloads.running > 0,
+    });
+    this.#update = new BoxUpdate({
+      options,
+      store: this.#store,
+      disk: this.#disk,
+      uplink: this.#uplink,
+      household,
+      clock,
+      log,
+      session: () => this.#membership.session,
+      identity: () => this.#membership.settings,
+      contentUrl: () => this.#lanUrl,
+      restart,
     });
     this.#password = new Password(options.stateDir);
     this.#lan = this.#makeLan(logs);
@@ -344,6 +372,7 @@ export class Agent {
     await this.#disk.start();
     await within(this.#watch.settled(), DISK_START_MS, undefined);
     await within(this.#line.settled(), DISK_START_MS, undefined);
+    await this.#update.start();
     await this.#membership.start();
   }
 
@@ -351,6 +380,7 @@ export class Agent {
   async close(): Promise<void> {
     this.#collector.close();
     await this.#membership.retire();
+    await this.#update.close();
     await this.#certificateFiles?.close();
     await this.#content.drain(this.#options.drainMs);
     // After the last response: those under way come through the mapping.
@@ -387,6 +417,7 @@ export class Agent {
         this.#fetching.peers.beginSession();
         this.#tellIntegrity();
         this.#relaying.askForCertificate();
+        this.#update.tell();
       },
     };
   }

@@ -25,6 +25,8 @@ export const AGENT_ENVIRONMENT = {
  */
 const UNREACHED: Record<string, string> = {
   ws: 'module.exports = class WebSocket {};',
+  // Of TUF delegations, which releases have none of.
+  minimatch: 'exports.minimatch = () => { throw new Error("delegated"); };',
   socks: 'module.exports = {};',
   'worker-timers': 'module.exports = { setInterval, clearInterval, setTimeout, clearTimeout };',
   'thread-stream': 'module.exports = class ThreadStream {};',
@@ -68,9 +70,10 @@ const COMMON: BuildOptions = {
 /**
  * Bundles the agent for Node 20.11, the oldest it must run on. Libraries that are imported when needed become files
  * of their own, so that an idle box does not hold them in memory.
+ * @param version what it calls itself, if not what the sources say
  * @returns the program's path
  */
-export async function buildAgent(folder = AGENT_BUNDLE): Promise<string> {
+export async function buildAgent(folder = AGENT_BUNDLE, version?: string): Promise<string> {
   rmSync(folder, { recursive: true, force: true });
   const later = new Set<string>();
   const setApart: Plugin = {
@@ -89,7 +92,11 @@ export async function buildAgent(folder = AGENT_BUNDLE): Promise<string> {
     entryPoints: [path.join(import.meta.dirname, 'main.ts')],
     outfile: path.join(folder, 'main.cjs'),
     plugins: [leaveOut, setApart],
-    define: { 'import.meta.dirname': '__dirname', 'import.meta.url': '__filename' },
+    define: {
+      'import.meta.dirname': '__dirname',
+      'import.meta.url': '__filename',
+      ...(version !== undefined && { HEARTH_VERSION: JSON.stringify(version) }),
+    },
   });
   for (const name of later) {
     const contents = `module.exports = require(${JSON.stringify(name)});`;

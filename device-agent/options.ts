@@ -93,6 +93,10 @@ const environmentSchema = z.object({
   HEARTH_CLIENT_CONNECTIONS: z.coerce.number('must be a number').int().min(0).max(100_000).default(256),
   /** Requests of one client a second in the long run, ten times as many at once; more: 429. 0: no bound. */
   HEARTH_CLIENT_REQUESTS: z.coerce.number('must be a number').int().min(0).max(100_000).default(200),
+  /** The root of trust for updates that came with the package; without one no update is taken. */
+  HEARTH_UPDATE_ROOT: folder.optional(),
+  /** How long a new version may take to prove itself before the box goes back. */
+  HEARTH_UPDATE_DEADLINE_MS: ms(10_000, 3_600_000, 240_000),
   /** How long running responses may take to end at SIGTERM. */
   HEARTH_DRAIN_MS: ms(0, 600_000, 10_000),
   /** Upper bound of the integrity self-check's reading, bytes per second. */
@@ -135,6 +139,8 @@ export interface Options {
   clientConnections: number;
   clientRequestsPerSecond: number;
   drainMs: number;
+  updateRoot: string | null;
+  updateDeadlineMs: number;
   checkBytesPerSecond: number;
   scrubPeriodMs: number;
   originConnections: number;
@@ -192,6 +198,8 @@ export function readOptions(environment: NodeJS.ProcessEnv): { options: Options 
       clientConnections: env.HEARTH_CLIENT_CONNECTIONS,
       clientRequestsPerSecond: env.HEARTH_CLIENT_REQUESTS,
       drainMs: env.HEARTH_DRAIN_MS,
+      updateRoot: env.HEARTH_UPDATE_ROOT ?? null,
+      updateDeadlineMs: env.HEARTH_UPDATE_DEADLINE_MS,
       checkBytesPerSecond: env.HEARTH_CHECK_BYTES_PER_SECOND,
       scrubPeriodMs: env.HEARTH_SCRUB_DAYS * 86_400_000,
       originConnections: env.HEARTH_ORIGIN_CONNECTIONS,

@@ -18,6 +18,8 @@ export interface CommandsOptions {
   configure: (settings: Omit<FleetSettings, 'v' | 'boxId'>) => Promise<void>;
   /** A certificate for the box's own name has come. */
   certificate: (chain: string) => Promise<void>;
+  /** The fleet wants another version here, or none any more. */
+  update: (order: Body<'update'>['order']) => void;
   sendHardware: () => void;
   sendIndex: () => void;
   report: (reports: AssetReport[]) => void;
@@ -60,6 +62,9 @@ export class Commands {
         return null;
       case 'certificate':
         await this.#options.certificate(body.chain);
+        return null;
+      case 'update':
+        this.#options.update(body.order);
         return null;
       case 'spot-check': {
         const { sha256, chunkIndex, nonce } = body;

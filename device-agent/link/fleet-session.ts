@@ -20,6 +20,7 @@ import type {
 } from '#protocol/messages.ts';
 import { PROTOCOL_VERSION } from '#protocol/messages.ts';
 import type { DialTarget } from '#protocol/reach.ts';
+import type { UpdateReport } from '#protocol/release.ts';
 import type { CommandResult } from './inbox.ts';
 import { Inbox } from './inbox.ts';
 import { indexPages } from './index-pages.ts';
@@ -190,6 +191,11 @@ export class FleetSession {
   /** Asks for a certificate for the box's own name; asked again as long as none has come. */
   requestCertificate(csr: string): void {
     this.#say('certificate-request', { ...this.#base(), csr });
+  }
+
+  /** Tells how this box stands with updates; without a link it is told with the next greeting. */
+  sendUpdate(report: UpdateReport): void {
+    if (this.#link.online) this.#say('update', { ...this.#base(), ...report });
   }
 
   /** What a heartbeat tells has changed: the next one goes now. */
