@@ -32,7 +32,7 @@ function defaultWebui(): string {
 }
 
 /** Every option of the agent, from the environment. */
-const environmentSchema = z.object({
+export const environmentSchema = z.object({
   /** Identity, keys and the password's hash. Internal flash: written only when one of them changes. */
   HEARTH_STATE_DIR: folder,
   /**
