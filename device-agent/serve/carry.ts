@@ -79,7 +79,7 @@ export class Carrier {
   }
 
   /** An object, or a variant of one, could not be read. */
-  readFailed({ key, sha256 }: Source, error: unknown): void {
+  readFailed({ key, sha256 }: Pick<Source, 'key' | 'sha256'>, error: unknown): void {
     this.#parts.sources.withdraw(key);
     if (key === sha256) this.#parts.onReadFailed(sha256, error);
     else this.#parts.onVariantFailed(key, error);

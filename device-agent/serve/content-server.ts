@@ -17,6 +17,7 @@ import type { ServingMeter } from './meter.ts';
 import { Http2Outlet } from './outlet.ts';
 import type { Certificate, Certificates } from './tls/certificates.ts';
 import type { OpenEntitlement, TokenGate } from './token-gate.ts';
+import { Crew } from './workers/crew.ts';
 
 export interface ContentServerParts {
   store: Store;
@@ -39,6 +40,15 @@ export interface ContentServerParts {
   onDelivered: (entitlement: OpenEntitlement, assetId: string, bytes: number, requests: number) => void;
   /** Reading an object failed. */
   onReadFailed: (sha256: string, error: unknown) => void;
+  /** More processes that face clients; null or absent: this one does it alone. */
+  workers?: WorkersWish | null;
+}
+
+export interface WorkersWish {
+  /** At least 2. */
+  count: number;
+  /** What Node is started with to run this program. */
+  script: string;
 }
 
 /** New connections are still taken, and sent back to the router, this long after a drain has begun, ms. */
@@ -52,6 +62,7 @@ export class ContentServer {
   readonly #decider: Decider;
   readonly #front: Front;
   readonly #connections: Connections;
+  readonly #crew: Crew | null;
   readonly #door: Door;
   #secureDoor: Door | null = null;
   #draining = false;
@@ -79,16 +90,48 @@ export class ContentServer {
       this.#withdraw(event.sha256, event.damaged);
       for (const coding of CODINGS) this.#withdraw(keyOf(event.sha256, coding), event.damaged);
     });
-    this.#door = new Door((socket) => this.#enter(socket, false), { allowHalfOpen: true, unread: false });
+    this.#crew = parts.workers ? this.#makeCrew(parts.workers) : null;
+    this.#door = this.#makeDoor(false);
   }
 
-  #enter(socket: Socket, isSecure: boolean): void {
-    const visitor = this.#connections.enter(socket);
-    if (visitor) this.#front.take(socket, visitor, isSecure);
+  #makeCrew(wish: WorkersWish): Crew {
+    return new Crew({
+      ...this.#parts,
+      ...wish,
+      decider: this.#decider,
+      locate: (key) => (readKey(key) ? this.encodings.locate(key) : this.#parts.store.locate(key)),
+      onFailed: (key, sha256, error) => this.#front.readFailed({ key, sha256 }, error),
+      takeBack: ({ socket, admitted, isSecure }) => {
+        socket.once('close', admitted.leave);
+        this.#front.take(socket, admitted.visitor, isSecure);
+        socket.resume();
+      },
+    });
+  }
+
+  #makeDoor(isSecure: boolean): Door {
+    const crew = this.#crew;
+    const enter = (socket: Socket) => {
+      const visitor = this.#connections.enter(socket);
+      if (visitor) this.#front.take(socket, visitor, isSecure);
+    };
+    const handOver = (socket: Socket) => {
+      socket.on('error', () => undefined);
+      const cut = () => void socket.destroy();
+      const admitted = this.#connections.admit(
+        socket.remoteAddress,
+        cut,
+        () => void socket.resetAndDestroy(),
+      );
+      if (admitted) crew?.take({ socket, admitted, isSecure });
+      else cut();
+    };
+    return new Door(crew ? handOver : enter, { allowHalfOpen: !isSecure, unread: crew !== null });
   }
 
   #withdraw(key: string, damaged: boolean): void {
     this.#front.withdraw(key, damaged);
+    this.#crew?.withdraw(key, damaged);
   }
 
   get connections(): number {
@@ -97,7 +140,12 @@ export class ContentServer {
 
   /** Those of them that are in the fast lane. */
   get fastConnections(): number {
-    return this.#front.fastConnections;
+    return this.#front.fastConnections + (this.#crew?.fastConnections ?? 0);
+  }
+
+  /** Its worker processes. */
+  get crew(): Crew | null {
+    return this.#crew;
   }
 
   /** Where it takes TLS; null while it does not. */
@@ -115,14 +163,18 @@ export class ContentServer {
    * @returns the port once it listens; null when that will be later
    */
   async listenSecurely(port: number, address: string, certificates: Certificates): Promise<number | null> {
-    const open = async (certificate: Certificate): Promise<number | null> => {
-      const door = new Door((socket) => this.#enter(socket, true), { allowHalfOpen: false, unread: false });
-      this.#secureDoor = door;
+    const use = async (certificate: Certificate): Promise<void> => {
+      this.#crew?.secure(certificate);
       await this.#front.secure(certificate);
+    };
+    const open = async (certificate: Certificate): Promise<number | null> => {
+      const door = this.#makeDoor(true);
+      this.#secureDoor = door;
+      await use(certificate);
       return this.#draining ? null : door.listen(port, address);
     };
     certificates.onChange((certificate) => {
-      const done = this.#secureDoor ? this.#front.secure(certificate) : open(certificate);
+      const done = this.#secureDoor ? use(certificate) : open(certificate);
       done.catch((error: unknown) => {
         this.#secureDoor = null;
         this.#parts.log.error({ reason: messageOf(error) }, 'the content port cannot listen for TLS');
@@ -150,7 +202,8 @@ export class ContentServer {
     const deadlineMs = this.#parts.clock.monotonic() + boundMs;
     await sleep(Math.min(LINGER_MS, boundMs));
     const closed = Promise.all([this.#door.close(), this.#secureDoor?.close()]);
-    await this.#front.drain(deadlineMs);
+    const left = Math.max(0, deadlineMs - this.#parts.clock.monotonic());
+    await Promise.all([this.#front.drain(deadlineMs), this.#crew?.drain(left)]);
     this.#connections.destroyAll();
     await closed;
     this.#front.close();
@@ -161,5 +214,6 @@ export class ContentServer {
   withdrawAll(): void {
     this.encodings.forgetAll();
     this.#front.sources.clear();
+    this.#crew?.withdrawAll();
   }
 }

@@ -22,7 +22,7 @@ import { multipartOf } from './multipart.ts';
 import type { Span } from './range.ts';
 import { parseRange } from './range.ts';
 import type { HeaderList, ObjectBody, Reply, RequestHead } from './reply.ts';
-import { headerOf, NO_BYTES } from './reply.ts';
+import { AGE_0, headerOf, NO_BYTES } from './reply.ts';
 import type { ContentTarget } from './request-target.ts';
 import { originForm, parseTarget } from './request-target.ts';
 import type { OpenEntitlement, TokenGate } from './token-gate.ts';
@@ -50,22 +50,6 @@ const CLOCK_ERROR_MS = 2_000;
 
 /** Who has too many connections may come again after this, s: the time to close some. */
 const CONNECTIONS_AGAIN_S = 5;
-/** Age of a copy that is as good as validated now: the most common thing a reply says of its own. */
-export const NEW: HeaderList = ['Age', '0'];
-
-/** Headers of a request that what it is answered depends on. */
-export const DECIDING_HEADERS = [
-  'accept-encoding',
-  'content-length',
-  'if-match',
-  'if-modified-since',
-  'if-none-match',
-  'if-range',
-  'if-unmodified-since',
-  'range',
-  'transfer-encoding',
-] as const;
-
 /** A request for a held asset that may be served. */
 interface Job {
   request: RequestHead;
@@ -231,7 +215,7 @@ export class Decider implements Desk {
 
   #age(asset: AssetEntry): HeaderList {
     const seconds = this.#parts.ageSeconds(asset.issuedAtMs);
-    return seconds === 0 ? NEW : ['Age', String(seconds)];
+    return seconds === 0 ? AGE_0 : ['Age', String(seconds)];
   }
 
   #handBack(target: ContentTarget): Reply {

@@ -2,7 +2,6 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import http from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Logger } from 'pino';
 import type { OpenedFile } from '#agent/store/object-file.ts';
 import { messageOf } from '#protocol/errors.ts';
 import type { Shaper } from '#shaping/shaper.ts';
@@ -20,7 +19,7 @@ import { Http2Connections } from './http2/http2-server.ts';
 import type { FrontLimits } from './limits.ts';
 import type { Outlet } from './outlet.ts';
 import { Http1Outlet } from './outlet.ts';
-import type { RequestHead } from './reply.ts';
+import type { RequestHead, Source } from './reply.ts';
 import { faultOf } from './request-faults.ts';
 import { Sources } from './sources.ts';
 import type { Certificate } from './tls/certificates.ts';
@@ -30,7 +29,7 @@ import { Turns } from './turns.ts';
 export interface FrontParts extends DeliveryParts {
   /** Where requests are decided. */
   desk: Desk;
-  log: Logger;
+  log: { error: (fields: Record<string, unknown>, text: string) => void };
   limits: FrontLimits;
   /** The household's line: what may be sent. */
   up: Pick<Shaper, 'take' | 'ask' | 'spend' | 'giveBack'>;
@@ -169,6 +168,11 @@ export class Front {
   withdraw(key: string, damaged: boolean): void {
     this.sources.withdraw(key, damaged);
     if (damaged) this.#lane.cut(key);
+  }
+
+  /** An object or a variant could not be read, here or elsewhere. */
+  readFailed(source: Pick<Source, 'key' | 'sha256'>, error: unknown): void {
+    this.#carrier.readFailed(source, error);
   }
 
   /** Ends connections on which nothing is under way, and waits until the responses have ended or the time has come. */

@@ -64,6 +64,9 @@ export interface Part {
   end: number;
 }
 
+/** Of a copy that is as good as validated now: what most replies say of their own, and always this array. */
+export const AGE_0: HeaderList = ['Age', '0'];
+
 export const NO_BYTES = Buffer.alloc(0);
 
 /** The value of a header that is to come once; the first line's if there are several. */

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
+import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { hold, manifestFor, openStore, silent, testSiteId } from '#agent/store/store-fixture.ts';
 import { Clock } from '#agent/time/clock.ts';
@@ -24,6 +25,15 @@ export interface Delivered {
   assetId: string;
   bytes: number;
   requests: number;
+}
+
+/** How many worker processes the servers of this file have; 0: none. */
+let workers = 0;
+const MAIN = path.join(import.meta.dirname, '..', 'main.ts');
+
+/** From now on servers have so many workers, so that the tests of a file can be run on them as well. */
+export function useWorkers(count: number): void {
+  workers = count;
 }
 
 /** A content server on a real store, drained when the test ends. */
@@ -53,8 +63,10 @@ export async function serve(
     ageSeconds: () => 0,
     onDelivered: ({ token }, assetId, bytes, requests) => delivered.push({ token, assetId, bytes, requests }),
     onReadFailed: (sha256) => readFailed.push(sha256),
+    workers: workers > 0 ? { count: workers, script: MAIN } : null,
     ...more,
   });
+  await content.crew?.ready();
   const port = await content.listen(0, '127.0.0.1');
   let drained = false;
   const drain = async (boundMs: number) => {

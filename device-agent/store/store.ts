@@ -12,7 +12,7 @@ import { isMediumError } from './disk-health.ts';
 import { Loading, MOST_ASSETS } from './loading.ts';
 import { ManifestFiles } from './manifest-files.ts';
 import type { ObjectFile } from './object-file.ts';
-import type { ObjectFilesOptions, PartialObject } from './object-files.ts';
+import type { ObjectFilesOptions, ObjectPlace, PartialObject } from './object-files.ts';
 import { ObjectFiles } from './object-files.ts';
 import { settleState } from './settle-state.ts';
 import { Snapshot } from './snapshot.ts';
@@ -330,6 +330,11 @@ export class Store {
   /** Opens a complete object for reading. */
   async openComplete(sha256: string): Promise<ObjectFile> {
     return this.#objects.openComplete(sha256);
+  }
+
+  /** Where a complete object is, for another process to open it as `openComplete` does. */
+  locate(sha256: string): ObjectPlace {
+    return this.#objects.locate(sha256);
   }
 
   /**

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { ObjectFile } from '#agent/store/object-file.ts';
 import type { Store } from '#agent/store/store.ts';
 import { messageOf } from '#protocol/errors.ts';
+import type { Located } from '../workers/messages.ts';
 import { encode } from './encoder.ts';
 import type { Variants } from './select.ts';
 import type { Coding, Variant } from './variant.ts';
@@ -99,6 +100,14 @@ export class Encodings implements Variants {
     const variant = this.#variants.get(key);
     if (!named || !variant) throw new Error('there is no such variant');
     return this.#files.openVerified(named.sha256, variant);
+  }
+
+  /** Where a variant is, for another process to open it as `open` does; null when there is no such. */
+  locate(key: string): Extract<Located, { kind: 'variant' }> | null {
+    const named = readKey(key);
+    const variant = this.#variants.get(key);
+    if (!named || !variant) return null;
+    return { kind: 'variant', root: this.#parts.store.disk.layout.root, sha256: named.sha256, variant };
   }
 
   /** A variant could not be read. It is not chosen again from now on, and its file goes. */
