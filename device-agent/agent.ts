@@ -251,6 +251,7 @@ export class Agent {
       },
       boxId: () => this.#membership.boxId,
       routerUrl: () => this.#membership.settings?.routerUrl ?? null,
+      workers: options.workers > 1 ? { count: options.workers, script: process.argv[1] ?? '' } : null,
       up: this.#uplink.up,
       accepting: () => this.#uplink.accepting,
       ageSeconds: (issuedAtMs) => this.#validity.ageSeconds(issuedAtMs),

@@ -5,6 +5,7 @@ import * as z from 'zod';
 import type { HouseholdSettings } from '#protocol/household.ts';
 import { DEFAULT_HOUSEHOLD } from '#protocol/household.ts';
 import { claimCodeSchema } from '#protocol/ids.ts';
+import { MOST_WORKERS, workersFor } from './serve/workers/count.ts';
 
 const port = (fallback: number) =>
   z.coerce.number('must be a number').int().min(0).max(65535).default(fallback);
@@ -89,6 +90,15 @@ export const environmentSchema = z.object({
     .default(16 * 1024 * 1024),
   /** Client connections served at once; more are closed at once. */
   HEARTH_MAX_CONNECTIONS: z.coerce.number('must be a number').int().min(1).max(100_000).default(1024),
+  /** Processes that serve clients; 1: the agent itself alone; `auto`: as many as this machine has use for. */
+  HEARTH_WORKERS: z
+    .string()
+    .regex(/^(auto|[1-9]\d?)$/, `must be a number from 1 to ${MOST_WORKERS}, or auto`)
+    .transform((word) =>
+      word === 'auto' ? workersFor(os.availableParallelism(), os.totalmem()) : Number(word),
+    )
+    .refine((count) => count <= MOST_WORKERS, `must be a number from 1 to ${MOST_WORKERS}, or auto`)
+    .default(1),
   /** Connections of one client (IPv6: one /64); requests over more are answered 429. 0: no bound. */
   HEARTH_CLIENT_CONNECTIONS: z.coerce.number('must be a number').int().min(0).max(100_000).default(256),
   /** Requests of one client a second in the long run, ten times as many at once; more: 429. 0: no bound. */
@@ -136,6 +146,8 @@ export interface Options {
   diskProbeMs: number;
   diskFloorBytes: number;
   maxConnections: number;
+  /** 1: no process beside this one. */
+  workers: number;
   clientConnections: number;
   clientRequestsPerSecond: number;
   drainMs: number;
@@ -195,6 +207,7 @@ export function readOptions(environment: NodeJS.ProcessEnv): { options: Options 
       diskProbeMs: env.HEARTH_DISK_PROBE_MS,
       diskFloorBytes: env.HEARTH_DISK_FLOOR_BYTES,
       maxConnections: env.HEARTH_MAX_CONNECTIONS,
+      workers: env.HEARTH_WORKERS,
       clientConnections: env.HEARTH_CLIENT_CONNECTIONS,
       clientRequestsPerSecond: env.HEARTH_CLIENT_REQUESTS,
       drainMs: env.HEARTH_DRAIN_MS,
