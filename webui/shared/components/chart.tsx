@@ -69,7 +69,7 @@ export function BarChart({ caption, columns, rows, hint, empty, axis, unit = '',
       <figcaption class="chart-read">
         {row ? <span class="strong">{row.reading}</span> : <span class="soft">{nothing ? empty : hint}</span>}
       </figcaption>
-      {unit === '' ? null : (
+      {unit === '' || nothing ? null : (
         <span class="chart-unit soft small" aria-hidden="true">
           {unit}
         </span>

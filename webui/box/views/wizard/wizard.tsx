@@ -67,7 +67,7 @@ function Frame(props: { step: Step; words?: Step | 'paired'; children: Component
     // A step that takes the place of another is told by its heading; the page as it opens is not.
     if (!first.current) heading.current?.focus();
     first.current = false;
-  }, [step]);
+  }, [words]);
   const at = STEPS.indexOf(step);
   document.title = `${t(`wizard.${words}.title`)} · ${t('app.title')}`;
   return (
