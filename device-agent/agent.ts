@@ -295,6 +295,8 @@ export class Agent {
     this.#reach = new BoxReaching({
       bind: options.bind,
       port: () => this.#contentPort,
+      securePort: () => this.#content.securePort,
+      relaySecurePort: () => this.#membership.settings?.securePort ?? null,
       mapping: options.portMapping,
       configuredUrl: options.contentUrl,
       checkMs: options.portCheckMs,
@@ -428,6 +430,7 @@ export class Agent {
     return {
       uptimeMs: Math.floor(process.uptime() * 1000),
       contentUrl: this.#reach.contentUrl() ?? this.#contentUrl,
+      secureUrl: this.#secureUrl(),
       lanUrl: this.#lanUrl,
       serving: {
         connections: this.#content.connections,
@@ -444,6 +447,13 @@ export class Agent {
       rssBytes: process.memoryUsage.rss(),
       load: os.loadavg()[0] ?? 0,
     };
+  }
+
+  /** Where TLS is taken, as far as this box knows; with an address set by hand nothing is. */
+  #secureUrl(): string | null {
+    const port = this.#content.securePort;
+    if (port === null || this.#options.contentUrl !== null) return null;
+    return this.#reach.secureUrl() ?? urlOf(this.#options.bind, port).replace(/^http:/, 'https:');
   }
 
   #integrityProgress(found: { sha256: string; chunkIndex: number }[], finished: boolean): void {

@@ -52,6 +52,8 @@ const optionsSchema = z.object({
   HEARTH_RELAY_PORT: port(7082),
   /** Where clients' own TLS is carried to boxes, by server name. */
   HEARTH_RELAY_TLS_PORT: port(7444),
+  /** The port of that in clients' URLs, where it is another: a box asks its router for the same. */
+  HEARTH_BOX_TLS_PORT: z.coerce.number('must be a number').int().min(1).max(65535).optional(),
   HEARTH_API_URL: httpUrl.optional(),
   HEARTH_ROUTER_URL: httpUrl.optional(),
   HEARTH_BROKER_URL: z.url({ protocol: /^mqtts$/ }).optional(),

@@ -77,8 +77,9 @@ export class Commands {
   async #configure(body: Body<'configure'>, issuedAtMs: number): Promise<null> {
     const { clock, configure, replan } = this.#options;
     clock.learn(issuedAtMs);
-    const { heartbeatIntervalMs, deliveryKey, routerUrl, relayUrls = [], serverName = null } = body;
-    await configure({ heartbeatIntervalMs, deliveryKey, routerUrl, relayUrls, serverName });
+    const { heartbeatIntervalMs, deliveryKey, routerUrl } = body;
+    const { relayUrls = [], serverName = null, securePort = null } = body;
+    await configure({ heartbeatIntervalMs, deliveryKey, routerUrl, relayUrls, serverName, securePort });
     // What has expired can be told now.
     replan();
     return null;

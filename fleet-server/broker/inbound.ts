@@ -1,7 +1,7 @@
 import { and, eq } from 'drizzle-orm';
 import type { Logger } from 'pino';
 import { placementSubject } from '#fleet/assignments/assignments.ts';
-import { type DialParts, dialTargets } from '#fleet/boxes/dial-back.ts';
+import { type DialParts, dialTargets, meetings } from '#fleet/boxes/dial-back.ts';
 import { requestCertificate } from '#fleet/certificates/requests.ts';
 import { complete, enqueue, type StoredCommand } from '#fleet/commands/outbox.ts';
 import type { Database } from '#fleet/database/database.ts';
@@ -149,7 +149,11 @@ export class Inbound {
     if (this.#dialling.has(boxId)) return;
     this.#dialling.add(boxId);
     const connectedFrom = link.addressOf(boxId);
-    dialTargets(this.#dialParts, boxId, targets, connectedFrom)
+    const secure = targets.some((target) => target.secure)
+      ? meetings(this.#db, [boxId], this.#boxDomain)
+      : Promise.resolve(new Map<string, never>());
+    secure
+      .then((known) => dialTargets(this.#dialParts, boxId, targets, connectedFrom, known.get(boxId) ?? null))
       .then((results) => link.send(boxId, 'dialled', { v: PROTOCOL_VERSION, results, connectedFrom }))
       .catch((error: unknown) => this.#log.warn({ boxId, err: messageOf(error) }, 'could not dial a box'))
       .finally(() => this.#dialling.delete(boxId));

@@ -76,6 +76,8 @@ export const boxes = pgTable('boxes', {
   dialledAt: time('dialled_at'),
   diskChangedAt: time('disk_changed_at'),
   dialledUrl: text('dialled_url'),
+  secureUrl: text('secure_url'),
+  secureOk: boolean('secure_ok'),
   observedAddress: text('observed_address'),
   nameLabel: text('name_label')
     .notNull()
@@ -298,6 +300,7 @@ export const relayTunnels = pgTable(
     relayId: text('relay_id').notNull(),
     boxId: text('box_id').notNull(),
     since: created('since'),
+    secure: boolean('secure').notNull().default(false),
   },
   (table) => [primaryKey({ columns: [table.relayId, table.boxId] })],
 );

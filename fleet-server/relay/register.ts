@@ -104,7 +104,7 @@ export class RelayRegister {
       await this.#db.execute(sql`
         INSERT INTO relay_tunnels (relay_id, box_id)
         SELECT ${id}, boxes.id FROM boxes WHERE boxes.id = ANY(${sql.param(came)}::text[])
-        ON CONFLICT (relay_id, box_id) DO UPDATE SET since = now()`);
+        ON CONFLICT (relay_id, box_id) DO UPDATE SET since = now(), secure = false`);
       await this.#db.execute(
         sql`DELETE FROM relay_tunnels WHERE relay_id = ${id} AND box_id = ANY(${sql.param(went)}::text[])`,
       );
@@ -113,5 +113,14 @@ export class RelayRegister {
       for (const boxId of changed) this.#changed.add(boxId);
       throw error;
     }
+  }
+
+  /** The box was met over TLS through its tunnel here. @throws when the database is away */
+  async met(boxId: string): Promise<void> {
+    const { rowCount } = await this.#db.execute(
+      sql`UPDATE relay_tunnels SET secure = true
+        WHERE relay_id = ${this.#row.id} AND box_id = ${boxId} AND NOT secure`,
+    );
+    if ((rowCount ?? 0) > 0) await notify(this.#db, 'boxes', boxId);
   }
 }

@@ -10,6 +10,7 @@ import type { FleetKeys } from '#fleet/keys/fleet-keys.ts';
 import { messageOf } from '#protocol/errors.ts';
 import { RelayCounts } from './counts.ts';
 import { asksWho } from './greeting.ts';
+import { Meetings } from './meetings.ts';
 import { PASSTHROUGH_LIMITS, Passthrough } from './passthrough.ts';
 import { RelayRegister } from './register.ts';
 import { FORWARD_LIMITS, Forwarder } from './terminating.ts';
@@ -37,6 +38,8 @@ export interface RelayOptions {
   drainMs: number;
   /** What the line may carry; default: no bound. */
   rates?: TollRates | undefined;
+  /** What boxes' names end with; default: they have none. */
+  boxDomain?: string | undefined;
 }
 
 export interface RelayParts {
@@ -66,6 +69,7 @@ export class Relay {
   readonly #http: Server;
   readonly #id = `relay-${randomUUID()}`;
   #register: RelayRegister | null = null;
+  #meetings: Meetings | null = null;
   #recheckTimer: NodeJS.Timeout | null = null;
 
   /** Starts listening and tells the fleet. @throws when a port is taken */
@@ -129,6 +133,11 @@ export class Relay {
       addresses: options.addresses ?? [host],
     };
     this.#register = await RelayRegister.start({ db, row, isHere: (id) => this.tunnels.holds(id), log });
+    if (options.tlsPort !== null && options.boxDomain !== undefined) {
+      const { tunnels } = this;
+      const register = this.#register;
+      this.#meetings = new Meetings({ db, tunnels, register, domain: options.boxDomain, log });
+    }
     this.#recheckTimer = setInterval(() => void this.recheck(''), RECHECK_MS);
   }
 
@@ -137,6 +146,7 @@ export class Relay {
     const { log } = this.#parts;
     if (!connected) {
       log.info({ boxId }, 'a box has left');
+      this.#meetings?.left(boxId);
       this.#register?.changed(boxId);
       return;
     }
@@ -156,6 +166,7 @@ export class Relay {
     const ids = boxId === '' ? this.tunnels.boxIds() : [boxId].filter((id) => this.tunnels.holds(id));
     try {
       for (const id of await noLongerAdmitted(this.#parts.db, ids)) this.tunnels.cut(id);
+      if (ids.length > 0) void this.#meetings?.round();
     } catch (error) {
       this.#parts.log.warn({ err: messageOf(error) }, 'cannot look up which boxes are revoked; tried again');
     }

@@ -15,6 +15,8 @@ export interface WorkerOptions {
   spotChecksPerHour: number;
   dial: DialParts;
   dialEveryMs: number;
+  /** What boxes' names end with; null: they have none. */
+  boxDomain: string | null;
   heartbeatMs: number;
 }
 
@@ -52,7 +54,8 @@ export class Worker {
     this.#every(
       1000,
       'dial boxes',
-      async () => void (await dialBoxes(this.#db, options.dial, options.dialEveryMs, this.#log)),
+      async () =>
+        void (await dialBoxes(this.#db, options.dial, options.dialEveryMs, options.boxDomain, this.#log)),
     );
     this.#every(5000, 'find silent boxes', async () => void (await endSilent(this.#db, options.heartbeatMs)));
     this.#every(2000, 'close late spot checks', async () => void (await closeLate(this.#db)));
