@@ -11,6 +11,7 @@ import { Decider } from './decide.ts';
 import { Door } from './door.ts';
 import { ENCODING_LIMITS, Encodings } from './encodings/encodings.ts';
 import { CODINGS, keyOf, readKey } from './encodings/variant.ts';
+import type { FrontParts } from './front.ts';
 import { Front } from './front.ts';
 import type { ContentLimits } from './limits.ts';
 import type { ServingMeter } from './meter.ts';
@@ -19,7 +20,7 @@ import type { Certificate, Certificates } from './tls/certificates.ts';
 import type { OpenEntitlement, TokenGate } from './token-gate.ts';
 import { Crew } from './workers/crew.ts';
 
-export interface ContentServerParts {
+export interface ContentServerParts extends Pick<FrontParts, 'handles'> {
   store: Store;
   tokens: TokenGate;
   meter: ServingMeter;

@@ -14,7 +14,9 @@ import type { DeliveryParts } from './delivery.ts';
 import { Deliveries } from './delivery.ts';
 import type { Desk } from './desk.ts';
 import { askDesk } from './desk.ts';
+import type { Handles } from './fast-lane/handles.ts';
 import { Lane } from './fast-lane/lane.ts';
+import { tryHandles } from './fast-lane/try-handles.ts';
 import { Http2Connections } from './http2/http2-server.ts';
 import type { FrontLimits } from './limits.ts';
 import type { Outlet } from './outlet.ts';
@@ -33,6 +35,8 @@ export interface FrontParts extends DeliveryParts {
   limits: FrontLimits;
   /** The household's line: what may be sent. */
   up: Pick<Shaper, 'take' | 'ask' | 'spend' | 'giveBack'>;
+  /** What plain connections are driven by; as this Node allows if nothing is said. */
+  handles?: Promise<Handles | null>;
   /** Opens an object or a variant by its key. */
   open: (key: string) => Promise<OpenedFile>;
   /** Reading an object failed. */
@@ -79,6 +83,7 @@ export class Front {
     });
     this.#lane = new Lane({
       ...parts,
+      handles: parts.handles ?? tryHandles(),
       decider: parts.desk,
       deliveries: this.#deliveries,
       files: this.sources.files,

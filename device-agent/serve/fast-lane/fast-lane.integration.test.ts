@@ -3,15 +3,39 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { truncate } from 'node:fs/promises';
 import net from 'node:net';
+import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
 import fc from 'fast-check';
 import { MIB, until } from '#agent/store/store-fixture.ts';
 import { Shaper } from '#shaping/shaper.ts';
-import { ask, mint, pipeline, readAll, serve, sum, target } from '../serve-fixture.ts';
+import { ask, mint, pipeline, readAll, serve as servePlainly, sum, target } from '../serve-fixture.ts';
 import { Certificates } from '../tls/certificates.ts';
 import { testCertificate } from '../tls/test-certificate.ts';
+import { tryHandles } from './try-handles.ts';
+
+type Serve = typeof servePlainly;
+
+/** A test over each way in which connections are driven. */
+function over(what: string, run: (t: TestContext, serve: Serve) => Promise<void>): void {
+  for (const way of ['handles', 'sockets'] as const) {
+    test(`fast lane, ${way}: ${what}`, {
+      skip: way === 'handles' && process.platform !== 'linux',
+    }, async (t) => {
+      const handles = way === 'handles' ? await tryHandles() : null;
+      assert.equal(handles !== null, way === 'handles', 'this Node has the handles, and they work');
+      await run(t, async (context, limits, clock, more) => {
+        const served = await servePlainly(context, limits, clock, {
+          handles: Promise.resolve(handles),
+          ...more,
+        });
+        await Promise.resolve();
+        return served;
+      });
+    });
+  }
+}
 
 const large = randomBytes(2 * MIB + 333);
 const small = randomBytes(5_000);
@@ -38,7 +62,7 @@ async function inTwo(port: number, request: string): Promise<string> {
   return steady(await readAll(socket));
 }
 
-test('fast lane: takes what is plain, and only that', async (t) => {
+over('takes what is plain, and only that', async (t, serve) => {
   const { port, put, content } = await serve(t);
   await put(small, '/a');
   const url = target(mint('/'), '/a');
@@ -58,7 +82,7 @@ test('fast lane: takes what is plain, and only that', async (t) => {
   }
 });
 
-test('fast lane: says what node:http’s lane says, byte for byte', async (t) => {
+over('says what node:http’s lane says, byte for byte', async (t, serve) => {
   const { port, put, delivered, meter } = await serve(t);
   await put(large, '/large.mp4');
   await put(small, '/é small.html', { contentType: 'text/html', cacheControl: null, lastModified: null });
@@ -123,7 +147,7 @@ test('fast lane: says what node:http’s lane says, byte for byte', async (t) =>
   assert.ok(compared > 40);
 });
 
-test('fast lane: however a request is bent, both lanes answer the same', async (t) => {
+over('however a request is bent, both lanes answer the same', async (t, serve) => {
   const { port, put } = await serve(t);
   await put(small, '/a');
   const url = target(mint('/'), '/a');
@@ -176,7 +200,7 @@ test('fast lane: however a request is bent, both lanes answer the same', async (
   );
 });
 
-test('fast lane: one connection, many requests, one after the other, in packets and out of them', async (t) => {
+over('one connection, many requests, one after the other, in packets and out of them', async (t, serve) => {
   const { port, put, delivered } = await serve(t);
   await put(large, '/large');
   await put(small, '/small');
@@ -201,7 +225,7 @@ test('fast lane: one connection, many requests, one after the other, in packets 
   assert.equal(sum(delivered).bytes, 14 * large.length + 26 * small.length);
 });
 
-test('fast lane: a connection that goes over to node:http in its life loses nothing', async (t) => {
+over('a connection that goes over to node:http in its life loses nothing', async (t, serve) => {
   const { port, put, content } = await serve(t);
   await put(large, '/large');
   const url = target(mint('/'), '/large');
@@ -223,7 +247,7 @@ test('fast lane: a connection that goes over to node:http in its life loses noth
   assert.equal(content.fastConnections, 0);
 });
 
-test('fast lane: over TLS too, the same bytes', async (t) => {
+over('over TLS too, the same bytes', async (t, serve) => {
   const { content, put } = await serve(t);
   const huge = randomBytes(5 * MIB + 11);
   await put(huge, '/huge');
@@ -255,7 +279,7 @@ test('fast lane: over TLS too, the same bytes', async (t) => {
   assert.ok(answers[0]?.subarray(-huge.length).equals(huge));
 });
 
-test('fast lane: more content than memory, many clients, ranges everywhere: right bytes, bounded', async (t) => {
+over('more content than memory, many clients, ranges everywhere: right bytes, bounded', async (t, serve) => {
   const { port, put } = await serve(t, { piecesBytes: MIB });
   const contents = new Map<string, Buffer>();
   for (const [path, size] of [
@@ -281,20 +305,23 @@ test('fast lane: more content than memory, many clients, ranges everywhere: righ
   );
 });
 
-test('fast lane: an object that cannot be read is answered otherwise before its head, cut after it', async (t) => {
-  const { port, put, readFailed, disk } = await serve(t);
-  const manifest = await put(large, '/large');
-  const token = mint('/');
-  const url = target(token, '/large');
-  assert.equal((await ask(port, url, { headers: { Range: 'bytes=0-9' } })).status, 206);
-  await truncate(disk.layout.object(manifest.sha256), MIB);
-  const answer = await readAll(pipeline(port, `GET ${url} HTTP/1.1\r\nHost: a\r\n\r\n`, true));
-  assert.match(answer, /^HTTP\/1\.1 200 OK/);
-  assert.ok(answer.length < large.length);
-  await until(() => readFailed.length > 0, 'it is told of');
-});
+over(
+  'an object that cannot be read is answered otherwise before its head, cut after it',
+  async (t, serve) => {
+    const { port, put, readFailed, disk } = await serve(t);
+    const manifest = await put(large, '/large');
+    const token = mint('/');
+    const url = target(token, '/large');
+    assert.equal((await ask(port, url, { headers: { Range: 'bytes=0-9' } })).status, 206);
+    await truncate(disk.layout.object(manifest.sha256), MIB);
+    const answer = await readAll(pipeline(port, `GET ${url} HTTP/1.1\r\nHost: a\r\n\r\n`, true));
+    assert.match(answer, /^HTTP\/1\.1 200 OK/);
+    assert.ok(answer.length < large.length);
+    await until(() => readFailed.length > 0, 'it is told of');
+  },
+);
 
-test('fast lane: idle, silent and stalled connections are closed in their time', async (t) => {
+over('idle, silent and stalled connections are closed in their time', async (t, serve) => {
   const { port, put, content } = await serve(t, { idleMs: 300, headersMs: 300, stalledMs: 400 });
   const huge = randomBytes(24 * MIB);
   await put(huge, '/huge');
@@ -309,16 +336,19 @@ test('fast lane: idle, silent and stalled connections are closed in their time',
   stalled.destroy();
 });
 
-test('fast lane: a response that the line holds back is not a stalled client; who leaves gives its share back', async (t) => {
-  const up = new Shaper();
-  up.setRate(400_000);
-  const { port, put, content } = await serve(t, { stalledMs: 150 }, undefined, { up });
-  await put(randomBytes(300_000), '/a');
-  const url = target(mint('/'), '/a');
-  const [first, second] = await Promise.all([ask(port, url), ask(port, url)]);
-  assert.equal(first.body.length + second.body.length, 600_000);
-  const leaving = pipeline(port, `GET ${url} HTTP/1.1\r\nHost: a\r\n\r\n`);
-  await once(leaving, 'data');
-  leaving.destroy();
-  await until(() => content.connections === 0 && up.waiters === 0, 'nothing waits for the line');
-});
+over(
+  'a response that the line holds back is not a stalled client; who leaves gives its share back',
+  async (t, serve) => {
+    const up = new Shaper();
+    up.setRate(400_000);
+    const { port, put, content } = await serve(t, { stalledMs: 150 }, undefined, { up });
+    await put(randomBytes(300_000), '/a');
+    const url = target(mint('/'), '/a');
+    const [first, second] = await Promise.all([ask(port, url), ask(port, url)]);
+    assert.equal(first.body.length + second.body.length, 600_000);
+    const leaving = pipeline(port, `GET ${url} HTTP/1.1\r\nHost: a\r\n\r\n`);
+    await once(leaving, 'data');
+    leaving.destroy();
+    await until(() => content.connections === 0 && up.waiters === 0, 'nothing waits for the line');
+  },
+);
