@@ -9,6 +9,7 @@ import { Leftovers } from './store/adoption.ts';
 import { diskTurns } from './store/disk-turns.ts';
 import type { IntegrityCheck } from './store/integrity.ts';
 import type { Store } from './store/store.ts';
+import { backoffMs } from './time/backoff.ts';
 
 export interface DiskWatchParts {
   store: Store;
@@ -25,8 +26,8 @@ export interface DiskWatchParts {
   sendIndex: () => void;
 }
 
-/** A disk that could not be followed is tried again after this long, ms. */
-const AGAIN_MS = 5_000;
+/** A disk that could not be followed is tried again after the first, and at the latest the second of these, ms. */
+const AGAIN = { baseMs: 200, capMs: 5_000 };
 
 /** What the agent does when the disk goes, comes back, fills up or stops taking writes. */
 export class DiskWatch {
@@ -35,6 +36,8 @@ export class DiskWatch {
   #turn: Promise<void> = Promise.resolve();
   #loaded = false;
   #counting = false;
+  /** Times in a row that a change could not be followed. */
+  #failures = 0;
   /** Whether the fleet knows this disk as one that can be read. */
   #told: boolean | null = null;
 
@@ -67,9 +70,12 @@ export class DiskWatch {
     const { log, store } = this.#parts;
     this.#turn = this.#turn
       .then(() => this.#react(state))
+      .then(() => {
+        this.#failures = 0;
+      })
       .catch((error) => {
         log.error({ reason: messageOf(error) }, 'a change of the disk was not followed yet');
-        setTimeout(() => this.#follow(store.disk.state), AGAIN_MS).unref();
+        setTimeout(() => this.#follow(store.disk.state), backoffMs(AGAIN, this.#failures++)).unref();
       });
   }
 
@@ -82,9 +88,10 @@ export class DiskWatch {
     const { store, downloads, account, replan, sendIndex } = this.#parts;
     const { disk } = store;
     const count = disk.takesSmallFiles;
+    // First of all: whatever fails below, what comes back is read anew.
+    if (!disk.readable) this.#loaded = false;
     if (account && this.#counting && !count) await account.useFolder(null);
     if (!disk.readable) {
-      this.#loaded = false;
       this.#leftovers.close();
       await downloads.stopAll();
     } else if (!this.#loaded) {

@@ -84,6 +84,8 @@ export class Disk {
   #work: Promise<void> | null = null;
   /** Ends with the look under way, or when that is given up. */
   #bounded: Promise<void> | null = null;
+  /** The look under way is to be followed by another. */
+  #again = false;
   /** While set, nothing is done with the disk. */
   #held: Finding | null = null;
   #lettingGo: Promise<void> | null = null;
@@ -224,6 +226,12 @@ export class Disk {
     await this.look();
   }
 
+  /** Something was plugged in or pulled: a look that is under way may have begun before, and is not enough. */
+  noticed(): void {
+    this.#again = this.#work !== null;
+    void this.look();
+  }
+
   /** Looks at the disk; calls while a look is under way share it. Resolves within the bound for a look. */
   look(): Promise<void> {
     if (this.#bounded) return this.#bounded;
@@ -258,6 +266,9 @@ export class Disk {
           clearTimeout(hung);
           this.#work = null;
           over();
+          if (!this.#again) return;
+          this.#again = false;
+          void this.look();
         });
     });
     this.#bounded = this.#work ? bounded : null;
