@@ -23,7 +23,12 @@ import { Evictor } from './evictor.ts';
 type Answer = (message: Evictions) => { vetoed: string[] } | 'silence' | 'offline';
 
 /** A store of four objects of 1 MiB with a quota that can be lowered, and a fleet that answers as it is told. */
-async function box(t: TestContext, answer: Answer, earlier: { root?: string; stateDir?: string } = {}) {
+async function box(
+  t: TestContext,
+  answer: Answer,
+  earlier: { root?: string; stateDir?: string } = {},
+  aloneAfterMs = 0,
+) {
   const quota = { unit: 'bytes' as const, value: 4 * MIB };
   const { store, disk, root, stateDir } = await openStore(t, {
     ...earlier,
@@ -37,6 +42,7 @@ async function box(t: TestContext, answer: Answer, earlier: { root?: string; sta
     log: silent,
     verdictMs: 200,
     everyMs: 20,
+    aloneAfterMs,
     propose: async (message) => {
       const said = answer(message);
       if (said === 'offline') return false;
@@ -132,6 +138,30 @@ for (const how of ['silence', 'offline'] as const) {
     await until(() => told.some((m) => m.done && m.assets[0]?.assetId === cold.assetId), 'it is told');
   });
 }
+
+test('evict: a fleet that comes a moment later is asked all the same', async (t) => {
+  let only: AssetManifest | null = null;
+  let state: 'offline' | 'heard' = 'offline';
+  const answer: Answer = () => (state === 'offline' ? state : { vetoed: only ? [only.assetId] : [] });
+  const { store, quota, put, evictor } = await box(t, answer, {}, 600_000);
+  only = await put('only');
+  const warm = await put('warm');
+  evictor.used(warm.assetId, MIB, 1);
+  quota.value = MIB;
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.deepEqual(heldPaths(store), ['/only', '/warm'], 'it is waited for');
+  state = 'heard';
+  evictor.linked();
+  await until(() => store.catalog.usedBytes <= quota.value, 'the quota is kept');
+  assert.deepEqual(heldPaths(store), ['/only']);
+});
+
+test('evict: a fleet that does not come is not waited for without end', async (t) => {
+  const { store, quota, put } = await box(t, () => 'offline', {}, 300);
+  await put('cold');
+  quota.value = 0;
+  await until(() => store.catalog.usedBytes === 0, 'room is made');
+});
 
 test('evict: a box that was cut off tells what it put out after a restart, and knows what that was worth', async (t) => {
   const offline = await box(t, () => 'offline');

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
-import type { Catalog, ObjectEntry } from '#agent/store/catalog.ts';
+import type { ObjectEntry } from '#agent/store/catalog.ts';
 import type { Store } from '#agent/store/store.ts';
 import type { Clock } from '#agent/time/clock.ts';
 import { messageOf } from '#protocol/errors.ts';
@@ -9,7 +9,7 @@ import { LIMITS } from '#protocol/limits.ts';
 import { EvictionLog } from './eviction-log.ts';
 import { HALF_LIFE_S, HEAT_ORIGIN_S, Heat } from './heat.ts';
 import type { Need, Victim } from './victims.ts';
-import { chooseVictims } from './victims.ts';
+import { chooseVictims, warmestWaiting } from './victims.ts';
 
 export interface EvictorParts {
   store: Store;
@@ -22,10 +22,14 @@ export interface EvictorParts {
   verdictMs?: number;
   /** How often room is looked at without a reason, ms. */
   everyMs?: number;
+  /** How long a fleet that cannot be reached is waited for, ms. */
+  aloneAfterMs?: number;
 }
 
 const VERDICT_MS = 10_000;
 const EVERY_MS = 30_000;
+/** A box that starts has its disk before its link, and links break for a moment: only the fleet knows an only copy. */
+const ALONE_AFTER_MS = 30_000;
 /** A veto is asked about again after this, ms. */
 const VETO_MS = 3_600_000;
 const MOST_VETOES = 10_000;
@@ -48,6 +52,9 @@ export class Evictor {
   #telling: Promise<void> | null = null;
   #again = false;
   #closed = false;
+  /** Since when the fleet could not be asked, monotonic ms; null: it could. */
+  #aloneSinceMs: number | null = null;
+  #patience: NodeJS.Timeout | null = null;
   readonly #timer: NodeJS.Timeout;
 
   constructor(parts: EvictorParts) {
@@ -94,6 +101,8 @@ export class Evictor {
 
   /** There is a link to the fleet: it is told what went meanwhile. */
   linked(): void {
+    this.#aloneSinceMs = null;
+    if (this.#patience) this.wake();
     void this.#tell();
   }
 
@@ -111,6 +120,7 @@ export class Evictor {
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#timer);
+    if (this.#patience) clearTimeout(this.#patience);
     this.#asked?.answer(null);
     await this.#running;
     await this.#telling;
@@ -124,7 +134,7 @@ export class Evictor {
       const victims = chooseVictims(this.#parts.store.catalog, need);
       if (victims.length === 0) return;
       const gone = await this.#agree(victims, need);
-      if (this.#closed) return;
+      if (this.#closed || gone === null) return;
       // Before it is deleted, or the fleet would send it again the moment it hears that it has gone.
       await this.#tell();
       for (const victim of gone) await this.#evict(victim);
@@ -153,14 +163,14 @@ export class Evictor {
     return { ...common, bytes, below: newcomer.heat };
   }
 
-  /** Asks the fleet. @returns what may go: all of it when there is no answer */
-  async #agree(victims: Victim[], need: Need): Promise<Victim[]> {
+  /** Asks the fleet. @returns what may go: all of it when there is no answer; null: the link is waited for */
+  async #agree(victims: Victim[], need: Need): Promise<Victim[] | null> {
     const assets = victims.flatMap(({ sha256, assetIds }) =>
       assetIds.map((assetId) => ({ assetId, sha256 })),
     );
     const verdict = await this.#ask(assets);
-    if (this.#closed) return [];
-    if (verdict === null) {
+    if (this.#closed || (verdict === 'offline' && this.#waitsForLink())) return null;
+    if (verdict === null || verdict === 'offline') {
       await this.#note(victims, false);
       return victims;
     }
@@ -188,20 +198,35 @@ export class Evictor {
     });
   }
 
-  async #ask(assets: Evictions['assets']): Promise<EvictionsVerdict | null> {
+  /** True as long as the fleet may yet come; then it is looked at again by itself. */
+  #waitsForLink(): boolean {
+    const now = this.#parts.clock.monotonic();
+    this.#aloneSinceMs ??= now;
+    const leftMs = this.#aloneSinceMs + (this.#parts.aloneAfterMs ?? ALONE_AFTER_MS) - now;
+    if (leftMs <= 0) return false;
+    this.#patience ??= setTimeout(() => {
+      this.#patience = null;
+      this.wake();
+    }, leftMs);
+    return true;
+  }
+
+  /** @returns null when it does not answer in time */
+  async #ask(assets: Evictions['assets']): Promise<EvictionsVerdict | 'offline' | null> {
     const { propose, clock, verdictMs } = this.#parts;
     const proposalId = randomUUID();
     return new Promise((resolve) => {
-      const answer = (verdict: EvictionsVerdict | null) => {
+      const answer = (verdict: EvictionsVerdict | 'offline' | null) => {
         clearTimeout(timer);
         this.#asked = null;
+        if (verdict !== 'offline') this.#aloneSinceMs = null;
         resolve(verdict);
       };
       const timer = setTimeout(() => answer(null), verdictMs ?? VERDICT_MS);
       this.#asked = { proposalId, answer };
       propose({ v: 1, at: clock.stamp(), proposalId, done: false, assets })
         .then((sent) => {
-          if (!sent && this.#asked?.proposalId === proposalId) answer(null);
+          if (!sent && this.#asked?.proposalId === proposalId) answer('offline');
         })
         .catch(() => answer(null));
     });
@@ -263,15 +288,4 @@ export class Evictor {
   #nowS(): number {
     return Math.max(0, Math.floor(this.#parts.clock.bestNow() / 1000));
   }
-}
-
-/** Of what waits for room, what is worth most. */
-function warmestWaiting(catalog: Catalog): ObjectEntry | null {
-  const { objects } = catalog.tables;
-  let warmest = -1;
-  for (const [row, { failure }] of objects.extras()) {
-    if (failure?.code !== 'disk_full' || !objects.isWanted(row)) continue;
-    if (warmest < 0 || objects.heat(row) > objects.heat(warmest)) warmest = row;
-  }
-  return warmest < 0 ? null : (catalog.objects.get(objects.sha256(warmest)) ?? null);
 }

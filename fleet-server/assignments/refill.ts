@@ -10,7 +10,7 @@ import { forgetCopies, lookAtCopies } from './copies.ts';
 /** Assets looked at in one transaction. */
 const AT_ONCE = 200;
 /** Where there is no room for a copy it is looked for again after this, ms. */
-const AGAIN_MS = 60_000;
+const AGAIN_MS = 15_000;
 /** What a box has put out is not given back to it for so long, ms: as long as its uses count half. */
 const EVICTED_MS = 7 * 86_400_000;
 /** What a box holds that has been away so long counts as no copy, ms. */
@@ -128,16 +128,24 @@ interface Given {
   boxId: string;
 }
 
+/** Those with most room first; each that is given something takes its new place among the others. */
 function choose(short: Short[], rooms: Room[], barred: ReadonlySet<string>): Given[] {
   const given: Given[] = [];
+  const order = (a: Room, b: Room) => b.freeBytes - a.freeBytes || (a.boxId < b.boxId ? -1 : 1);
+  let roomiest = rooms.toSorted(order);
   for (const asset of short) {
-    const fit = rooms
-      .filter((room) => room.freeBytes > asset.sizeBytes && !barred.has(`${asset.assetId} ${room.boxId}`))
-      .sort((a, b) => b.freeBytes - a.freeBytes || (a.boxId < b.boxId ? -1 : 1));
-    for (const room of fit.slice(0, asset.missing)) {
+    const taken: Room[] = [];
+    for (const room of roomiest) {
+      if (taken.length === asset.missing || room.freeBytes <= asset.sizeBytes) break;
+      if (!barred.has(`${asset.assetId} ${room.boxId}`)) taken.push(room);
+    }
+    if (taken.length === 0) continue;
+    for (const room of taken) {
       room.freeBytes -= asset.sizeBytes;
       given.push({ asset, boxId: room.boxId });
     }
+    // Nearly sorted already, which is quick.
+    roomiest = roomiest.sort(order);
   }
   return given;
 }
