@@ -32,10 +32,8 @@ export async function proveHealth(
   const deadline = performance.now() + deadlineMs;
   for (;;) {
     const left = deadline - performance.now();
-    const problem = await tryHealth(
-      parts,
-      AbortSignal.any([signal, AbortSignal.timeout(Math.max(1, Math.min(TRY_MS, left)))]),
-    );
+    const tryMs = Math.ceil(Math.max(1, Math.min(TRY_MS, left)));
+    const problem = await tryHealth(parts, AbortSignal.any([signal, AbortSignal.timeout(tryMs)]));
     signal.throwIfAborted();
     if (problem === null) return;
     if (performance.now() >= deadline) throw new HearthError('update_unhealthy', problem.slice(0, 200));

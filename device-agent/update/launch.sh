@@ -12,7 +12,8 @@
 # POSIX sh, and of programs only sha256sum, sync, sleep, mv and grep: BusyBox has them all.
 
 state=${HEARTH_STATE_DIR:?must be set}/update
-deadline_s=$((${HEARTH_UPDATE_DEADLINE_MS:-240000} / 1000 + 30))
+# A quarter more than it allows itself: it starts later than it was started, and may end by its own judgement.
+deadline_s=$((${HEARTH_UPDATE_DEADLINE_MS:-240000} / 800))
 # So many starts without proof, and a version is given up.
 most_starts=3
 # A kept version that ends sooner than this, so often in a row, is given up as well.

@@ -51,12 +51,12 @@ export function settle(version: string, launched: Launched, choice: Choice, reco
     next.kept = null;
   }
   if (!next.trial && after.update?.state === 'trial') {
-    // The choice was made, and the word of it was not written: or it was never made.
+    // Kept, and the word of it was not written; or noted and never begun, and then it may be ordered again.
     if (after.update.version === version) {
       end('updated', null);
       if (compareVersions(version, after.highest) > 0) after.highest = version;
     } else {
-      end('failed', { code: 'update_unhealthy', message: 'it was left before it had proved itself' });
+      after.update = null;
     }
   }
   const awaited =

@@ -36,11 +36,11 @@ export class Standing {
     const choice = await this.#memory.readChoice();
     const record = await this.#memory.readRecord(this.#launched.packagedVersion);
     const settled = settle(this.#version, this.#launched, choice, record);
-    if (JSON.stringify(settled.choice) !== JSON.stringify(choice))
-      await this.#memory.writeChoice(settled.choice);
-    this.#choice = settled.choice;
+    // What came of a trial is noted before the choice forgets it.
     if (JSON.stringify(settled.record) !== JSON.stringify(record)) await this.#remember(settled.record);
     this.#record = settled.record;
+    if (JSON.stringify(settled.choice) !== JSON.stringify(choice)) await this.#choose(settled.choice);
+    this.#choice = settled.choice;
     return settled;
   }
 
@@ -70,9 +70,9 @@ export class Standing {
 
   /** This version could not prove itself: what was kept before is started the next time. */
   async giveUp(reason: Reason): Promise<void> {
-    await this.#choose({ ...this.#choice, trial: null });
     const { update } = this.#record;
     await this.#remember({ ...this.#record, update: update && { ...update, state: 'failed', reason } });
+    await this.#choose({ ...this.#choice, trial: null });
   }
 
   /** An order has ended without a switch. */
