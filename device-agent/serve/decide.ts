@@ -1,3 +1,4 @@
+import type { AssetTable } from '#agent/store/asset-table.ts';
 import type { AssetEntry } from '#agent/store/catalog.ts';
 import type { Store } from '#agent/store/store.ts';
 import type { Clock } from '#agent/time/clock.ts';
@@ -50,6 +51,13 @@ const CLOCK_ERROR_MS = 2_000;
 
 /** Who has too many connections may come again after this, s: the time to close some. */
 const CONNECTIONS_AGAIN_S = 5;
+/** The newest word on a target, as long as the catalog lists the same assets. */
+interface Found {
+  table: AssetTable;
+  version: number;
+  asset: AssetEntry | undefined;
+}
+
 /** A request for a held asset that may be served. */
 interface Job {
   request: RequestHead;
@@ -65,6 +73,8 @@ interface Job {
 export class Decider implements Desk {
   readonly #parts: DeciderParts;
   readonly #heads = new AssetHeaders();
+  /** What was found for targets that are asked for again. */
+  readonly #found = new WeakMap<ContentTarget, Found>();
   readonly #date = new DateText();
 
   constructor(parts: DeciderParts) {
@@ -127,8 +137,8 @@ export class Decider implements Desk {
     if (target === null) return textReply(404, 'Nothing is here.');
     if ('fault' in target) return textReply(400, `Bad address: ${target.fault}.`);
     let entitlement: OpenEntitlement;
+    const now = this.#parts.clock.fleetNow();
     try {
-      const now = this.#parts.clock.fleetNow();
       entitlement = this.#parts.tokens.open(target.token, target.siteId, target.path, now);
     } catch (error) {
       if (!isHearthError(error)) throw error;
@@ -137,19 +147,34 @@ export class Decider implements Desk {
     }
     // Too much for this box is not too much for others.
     if (visitor.standing === 'turned_away') return this.#handBack(target);
-    const asset = this.#servable(target, entitlement, request.headers.range !== undefined);
+    const asset = this.#servable(target, entitlement, request.headers.range !== undefined, now);
     return asset ? this.#serve({ request, target, entitlement, asset }) : this.#handBack(target);
   }
 
   /** The asset, if this box can and may serve it now. */
-  #servable(target: ContentTarget, entitlement: OpenEntitlement, isPart: boolean): AssetEntry | null {
-    const { store, clock, open, accepting } = this.#parts;
+  #servable(
+    target: ContentTarget,
+    entitlement: OpenEntitlement,
+    isPart: boolean,
+    now: number | null,
+  ): AssetEntry | null {
+    const { store, open, accepting } = this.#parts;
     if (!open() || !accepting() || !store.disk.readable) return null;
     if (!mayBegin(entitlement, isPart)) return null;
-    const asset = store.catalog.find(target.siteId, target.path);
+    const asset = this.#find(target);
     if (asset?.object.state !== 'complete') return null;
-    const now = clock.fleetNow();
     if (asset.expiresAtMs !== null && now !== null && asset.expiresAtMs <= now) return null;
+    return asset;
+  }
+
+  /** To look it up in the catalog costs more than all the rest of a decision. */
+  #find(target: ContentTarget): AssetEntry | undefined {
+    const { catalog } = this.#parts.store;
+    const { assets } = catalog.tables;
+    const found = this.#found.get(target);
+    if (found?.table === assets && found.version === assets.version) return found.asset;
+    const asset = catalog.find(target.siteId, target.path);
+    this.#found.set(target, { table: assets, version: assets.version, asset });
     return asset;
   }
 
