@@ -286,7 +286,6 @@ export class Agent {
       certificate,
       certificates: this.certificates,
       content: this.#content,
-      securePort: () => this.#content.securePort,
       request: (csr) => this.#membership.session?.requestCertificate(csr),
       clock,
       log,

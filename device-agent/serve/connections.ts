@@ -48,10 +48,14 @@ export class Connections {
     return this.#open.size;
   }
 
-  /** Takes a connection up until it closes. @returns null when there is no room even for a word: it is closed */
-  enter(socket: Socket): Visitor | null {
+  /**
+   * Takes a connection up until it closes.
+   * @param address the client's, where the socket's is another
+   * @returns null when there is no room even for a word: it is closed
+   */
+  enter(socket: Socket, address = socket.remoteAddress): Visitor | null {
     const admitted = this.admit(
-      socket.remoteAddress,
+      address,
       () => socket.destroy(),
       () => void socket.resetAndDestroy(),
     );

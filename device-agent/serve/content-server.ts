@@ -111,23 +111,24 @@ export class ContentServer {
   }
 
   #makeDoor(isSecure: boolean): Door {
+    return new Door((socket) => this.#receive(socket, isSecure, socket.remoteAddress), {
+      allowHalfOpen: !isSecure,
+      unread: this.#crew !== null,
+    });
+  }
+
+  #receive(socket: Socket, isSecure: boolean, address: string | undefined): void {
     const crew = this.#crew;
-    const enter = (socket: Socket) => {
-      const visitor = this.#connections.enter(socket);
+    if (!crew) {
+      const visitor = this.#connections.enter(socket, address);
       if (visitor) this.#front.take(socket, visitor, isSecure);
-    };
-    const handOver = (socket: Socket) => {
-      socket.on('error', () => undefined);
-      const cut = () => void socket.destroy();
-      const admitted = this.#connections.admit(
-        socket.remoteAddress,
-        cut,
-        () => void socket.resetAndDestroy(),
-      );
-      if (admitted) crew?.take({ socket, admitted, isSecure });
-      else cut();
-    };
-    return new Door(crew ? handOver : enter, { allowHalfOpen: !isSecure, unread: crew !== null });
+      return;
+    }
+    socket.on('error', () => undefined);
+    const cut = () => void socket.destroy();
+    const admitted = this.#connections.admit(address, cut, () => void socket.resetAndDestroy());
+    if (admitted) crew.take({ socket, admitted, isSecure });
+    else cut();
   }
 
   #withdraw(key: string, damaged: boolean): void {
@@ -195,6 +196,20 @@ export class ContentServer {
     const plain = { ...headers, 'content-length': undefined };
     const outlet = new Http2Outlet(stream, visitor.client.flow);
     void this.#front.carryOut(outlet, { method, target, headers: plain, visitor });
+  }
+
+  /**
+   * Takes a client's own TLS connection that a relay has carried here.
+   * @param socket paused, with nothing read from it
+   * @param client the address of who asks, by the relay's word
+   */
+  relayedConnection(socket: Socket, client: string): void {
+    if (this.#draining || this.#secureDoor === null) {
+      socket.destroy();
+      return;
+    }
+    this.#receive(socket, true, client);
+    if (!this.#crew) socket.resume();
   }
 
   /** Sends new requests back to the router, lets running responses end within `boundMs`, and closes. */
