@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
-import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { hold, manifestFor, openStore, silent, testSiteId } from '#agent/store/store-fixture.ts';
 import { Clock } from '#agent/time/clock.ts';
@@ -10,7 +9,7 @@ import type { AssetManifest } from '#protocol/asset.ts';
 import { encodePath } from '#protocol/content-url.ts';
 import { mintToken } from '#protocol/delivery-token.ts';
 import { Shaper } from '#shaping/shaper.ts';
-import type { ContentServerParts } from './content-server.ts';
+import type { ContentServerParts, WorkersWish } from './content-server.ts';
 import { ContentServer } from './content-server.ts';
 import type { ContentLimits } from './limits.ts';
 import { CONTENT_LIMITS } from './limits.ts';
@@ -27,13 +26,12 @@ export interface Delivered {
   requests: number;
 }
 
-/** How many worker processes the servers of this file have; 0: none. */
-let workers = 0;
-const MAIN = path.join(import.meta.dirname, '..', 'main.ts');
+/** Worker processes of the servers of this file. */
+let workers: WorkersWish | null = null;
 
-/** From now on servers have so many workers, so that the tests of a file can be run on them as well. */
-export function useWorkers(count: number): void {
-  workers = count;
+/** From now on servers have such workers, so that the tests of a file can be run on them as well. */
+export function useWorkers(wish: WorkersWish): void {
+  workers = wish;
 }
 
 /** A content server on a real store, drained when the test ends. */
@@ -63,7 +61,7 @@ export async function serve(
     ageSeconds: () => 0,
     onDelivered: ({ token }, assetId, bytes, requests) => delivered.push({ token, assetId, bytes, requests }),
     onReadFailed: (sha256) => readFailed.push(sha256),
-    workers: workers > 0 ? { count: workers, script: MAIN } : null,
+    workers,
     ...more,
   });
   await content.crew?.ready();

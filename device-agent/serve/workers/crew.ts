@@ -25,7 +25,6 @@ const MOST_SILENT = 15;
 const GRACE_MS = 3_000;
 /** With more withdrawn in one turn than this, workers are told to forget all. */
 const MOST_WITHDRAWN = 256;
-const MIB = 2 ** 20;
 
 /** A place for a worker: when one dies, another takes it. */
 interface Place {
@@ -147,8 +146,8 @@ export class Crew {
     place.beganAtMs = this.#parts.clock.monotonic();
     const { limits, count } = this.#parts;
     // What they keep in memory is together what one process would keep.
-    const openFiles = Math.max(16, Math.floor(limits.openFiles / count));
-    const piecesBytes = Math.max(MIB, Math.floor(limits.piecesBytes / count));
+    const openFiles = Math.floor(limits.openFiles / count);
+    const piecesBytes = Math.floor(limits.piecesBytes / count);
     const settings = { limits: { ...limits, openFiles, piecesBytes }, ticketKeys: this.#ticketKeys };
     place.worker = new WorkerProcess(this.#parts, settings, this.#certificate, {
       ready: () => this.#wake(),

@@ -42,6 +42,7 @@ export class Jobs {
   /** A body was decided. @returns bytes of it that may be sent at once */
   begin(id: number, connection: Connection, body: ObjectBody): number {
     const { lengthBytes, entitlement } = body;
+    this.#parts.meter.addRequest();
     if (lengthBytes === 0) return 0;
     entitlement.takenBytes += lengthBytes;
     connection.jobs++;

@@ -25,8 +25,8 @@ export type FromWorker =
   | ['unwant', number]
   /** Sent without asking, and granted but not sent, bytes. */
   | ['line', number, number]
-  /** What was served since the last word: bytes, requests. And connections in the fast lane. */
-  | ['tally', number, number, number]
+  /** Bytes that were served since the last word, and connections in the fast lane now. */
+  | ['tally', number, number]
   /** Where are the bytes of this key? */
   | ['locate', number, string]
   /** Reading them failed: key, SHA-256 of the object, errno or '', message. */

@@ -179,7 +179,8 @@ export class WorkerProcess {
         if (message[2] > 0) this.#parts.up.giveBack(message[2]);
         break;
       case 'tally':
-        this.#tally(message[1], message[2], message[3]);
+        this.#parts.meter.addBytes(message[1]);
+        this.fastConnections = message[2];
         break;
       case 'took':
         this.#handing = null;
@@ -263,13 +264,6 @@ export class WorkerProcess {
     const answer = flow === undefined ? 0 : this.#parts.up.ask(flow, bytes, granted);
     if (typeof answer === 'number') granted(answer);
     else this.#wants.set(wait, answer);
-  }
-
-  #tally(bytes: number, requests: number, lane: number): void {
-    const { meter } = this.#parts;
-    if (bytes > 0) meter.addBytes(bytes);
-    for (let n = 0; n < requests; n++) meter.addRequest();
-    this.fastConnections = lane;
   }
 
   #failed([, key, sha256, code, text]: Extract<FromWorker, ['failed', ...unknown[]]>): void {

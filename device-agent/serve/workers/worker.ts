@@ -43,7 +43,7 @@ class Worker {
   /** Resolves when TLS can be taken. */
   readonly #secured: Promise<void>;
   #onSecured: () => void = () => undefined;
-  #told = { bytes: 0, requests: 0, lane: 0 };
+  #told = { bytes: 0, lane: 0 };
 
   constructor(pipe: Socket) {
     const send = (message: FromWorker) => this.#channel.send(message);
@@ -172,13 +172,12 @@ class Worker {
 
   #tally(): void {
     this.#line.tell();
-    const { bytesTotal, requestsTotal } = this.#meter;
+    const { bytesTotal } = this.#meter;
     const bytes = bytesTotal - this.#told.bytes;
-    const requests = requestsTotal - this.#told.requests;
     const lane = this.#front?.fastConnections ?? 0;
-    if (bytes === 0 && requests === 0 && lane === this.#told.lane) return;
-    this.#told = { bytes: bytesTotal, requests: requestsTotal, lane };
-    this.#channel.send(['tally', bytes, requests, lane]);
+    if (bytes === 0 && lane === this.#told.lane) return;
+    this.#told = { bytes: bytesTotal, lane };
+    this.#channel.send(['tally', bytes, lane]);
   }
 
   async #drain(boundMs: number): Promise<void> {
