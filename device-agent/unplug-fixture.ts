@@ -119,7 +119,7 @@ class Client {
 }
 
 /** Waits, and fails with what a client has seen that was wrong. */
-async function untilServed(
+export async function untilServed(
   clients: readonly Client[],
   condition: () => boolean,
   what: string,
@@ -197,7 +197,7 @@ export async function plugged(t: TestContext, kind: DiskKind): Promise<{ stick: 
 }
 
 /** A paired agent on a disk of its own, which holds some large objects and a small one. */
-async function holding(t: TestContext, kind: DiskKind) {
+export async function holding(t: TestContext, kind: DiskKind) {
   const { stick, mount } = await plugged(t, kind);
   const fleet = await FleetFixture.start();
   t.after(() => fleet.close());
@@ -234,11 +234,11 @@ async function holding(t: TestContext, kind: DiskKind) {
   }
   const [small, ...large] = wishes;
   assert.ok(small);
-  return { agent, stick, mount, small, large, files };
+  return { agent, stick, mount, origin, small, large, files };
 }
 
 /** Clients of all objects; to be stopped before the agent is. */
-function clientsOf({ small, large }: { small: Wish; large: Wish[] }) {
+export function clientsOf({ small, large }: { small: Wish; large: Wish[] }) {
   const quick = [new Client(small), new Client(small)];
   const slow = large.map((wish) => new Client(wish, SLOWLY));
   const all = [...quick, ...slow];
@@ -246,7 +246,7 @@ function clientsOf({ small, large }: { small: Wish; large: Wish[] }) {
 }
 
 /** Every slow response is in its middle. @returns how to tell that all of these have ended */
-async function midway(slow: readonly Client[], all: readonly Client[]): Promise<() => boolean> {
+export async function midway(slow: readonly Client[], all: readonly Client[]): Promise<() => boolean> {
   const isMidway = ({ received, bytesPerSecond }: Client) =>
     received !== null && received > 0 && received < LARGE_BYTES / 3 && bytesPerSecond === SLOWLY;
   const hurry = () => {

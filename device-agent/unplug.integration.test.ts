@@ -3,9 +3,50 @@ import { test } from 'node:test';
 import { cannotMake } from '#agent/disks/disk-fixture.ts';
 import { tempFolder, until } from '#agent/store/store-fixture.ts';
 import { startAgent } from './agent-fixture.ts';
-import { AS_SHIPPED, plugged, statesOf, testUnplugging } from './unplug-fixture.ts';
+import {
+  AS_SHIPPED,
+  clientsOf,
+  holding,
+  midway,
+  plugged,
+  statesOf,
+  testUnplugging,
+  untilServed,
+} from './unplug-fixture.ts';
 
 testUnplugging('ext4');
+
+test(
+  'agent: a disk put back at once is as good as it was, whatever the reads say that had begun before',
+  cannotMake('ext4'),
+  async (t) => {
+    const box = await holding(t, 'ext4');
+    const { agent, stick, mount, origin } = box;
+    const { slow, all, stop } = clientsOf(box);
+    t.after(stop);
+    const fetched = origin.asked.length;
+    const haveEnded = await midway(slow, all);
+    stick.forget(box.files);
+    stick.yank();
+    stick.plugIn(mount);
+    await until(() => /absent,.*ok/.test(String(statesOf(agent))), 'it is used again', 60_000);
+    for (const client of slow) client.bytesPerSecond = Number.POSITIVE_INFINITY;
+    await untilServed(all, haveEnded, 'every response under way ends');
+    const cuts = slow.reduce((sum, { ends }) => sum + ends.cut, 0);
+    assert.ok(cuts > 0, 'nothing was under way');
+    const whole = slow.map(({ ends }) => ends.whole);
+    await untilServed(
+      all,
+      () => slow.every(({ ends }, index) => ends.whole > (whole[index] ?? 0)),
+      'all is served',
+    );
+    const states = statesOf(agent);
+    const since = states.slice(states.lastIndexOf('absent'));
+    assert.ok(!since.includes('failing'), `${states}`);
+    assert.equal(origin.asked.length, fetched, 'nothing was fetched again');
+    await stop();
+  },
+);
 
 test(
   'agent: a disk that hangs from the start does not keep the dashboard away',

@@ -91,6 +91,7 @@ export class Disk {
   #lettingGo: Promise<void> | null = null;
   #spot: DiskSpot | null = null;
   #laidOut = false;
+  #epoch = 0;
   #closed = false;
 
   constructor(options: DiskOptions) {
@@ -112,6 +113,10 @@ export class Disk {
   /** Of the marker on it; null before one was seen. */
   get id(): string | null {
     return this.#id;
+  }
+  /** Another one each time the disk has gone: what was opened before is none of this disk any more. */
+  get epoch(): number {
+    return this.#epoch;
   }
   get stamp(): () => string {
     return this.#options.stamp;
@@ -190,9 +195,13 @@ export class Disk {
   /**
    * Takes note of an error met on the disk and gives it its name.
    * @param object whose bytes were read or written: errors on several say that it is the disk
+   * @param epoch when what was used was opened: if the disk has been away since, it says nothing
    */
-  failed(error: unknown, object: string | null = null): HearthError {
+  failed(error: unknown, object: string | null = null, epoch = this.#epoch): HearthError {
     if (error instanceof HearthError) return error;
+    if (epoch !== this.#epoch) {
+      return new HearthError('disk_absent', 'the disk was pulled meanwhile', { cause: error });
+    }
     const named = nameError(error);
     if (named.trouble) this.#trouble = named.trouble;
     if (named.medium && object !== null) this.#health.note(object, this.#now());
@@ -288,7 +297,10 @@ export class Disk {
   #enter(finding: Finding): void {
     const before = this.#finding;
     this.#finding = finding;
-    if (!this.readable) this.#laidOut = false;
+    if (!this.readable) {
+      this.#laidOut = false;
+      if (isReadable(before)) this.#epoch++;
+    }
     if (before.state === finding.state && isReadable(before) === this.readable) return;
     const level = finding.state === 'ok' ? 'info' : 'warn';
     this.#options.log[level](

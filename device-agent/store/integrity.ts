@@ -238,6 +238,8 @@ export class IntegrityCheck {
   async #damagedChunks(sha256: string, piece: Buffer, paced: boolean): Promise<Set<number> | null> {
     const manifest = await this.#store.manifestOf(sha256);
     if (!manifest) return null;
+    const { disk } = this.#store;
+    const { epoch } = disk;
     const handle = await this.#store.openComplete(sha256).catch((error) => {
       throw OURS.includes(errnoOf(error)) ? error : new CannotOpen(messageOf(error), { cause: error });
     });
@@ -247,10 +249,11 @@ export class IntegrityCheck {
         if (this.#abort.signal.aborted) return null;
         const { start, length } = chunkSpan(manifest, index);
         const digest = await hashSlice(handle, start, length, piece).catch((error) => {
-          this.#store.disk.failed(error, sha256);
+          disk.failed(error, sha256, epoch);
           return null;
         });
-        if (!this.#store.disk.readable) return null;
+        // Put back at once, the disk is as good as it was: only what was open is not.
+        if (disk.epoch !== epoch || !disk.readable) return null;
         if (!digest?.equals(manifest.hashes.subarray(index * 32, index * 32 + 32))) damaged.add(index);
         if (paced) {
           this.#progress = { ...this.#progress, checkedChunks: this.#progress.checkedChunks + 1 };

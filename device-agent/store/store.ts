@@ -291,6 +291,7 @@ export class Store {
       partial: await this.#objects.openPartial(sha256, manifest.sizeBytes),
     }));
     const good = new Set<number>();
+    const { epoch } = this.disk;
     try {
       const piece = Buffer.allocUnsafe(PIECE_BYTES);
       for (const index of claimed) {
@@ -299,7 +300,8 @@ export class Store {
         const digest = await hashSlice(partial.data, start, length, piece).catch((error) => {
           // A spot that cannot be read is fetched again, and written anew.
           if (!isMediumError(errnoOf(error))) throw error;
-          this.disk.failed(error, sha256);
+          const named = this.disk.failed(error, sha256, epoch);
+          if (this.disk.epoch !== epoch) throw named;
           return null;
         });
         if (digest?.equals(manifest.hashes.subarray(index * 32, index * 32 + 32))) good.add(index);
