@@ -103,12 +103,22 @@ export class DiskWatch {
     }
     if (account && !this.#counting && count) await account.useFolder(disk.layout.deliveries);
     this.#counting = count;
-    if (state === 'full') await this.#leftovers.drop();
+    if (state === 'full') await this.#makeRoom();
     if (state === 'ok') this.#forgiveDisk();
     // The fleet is told anew when what is held has changed with the disk, not when it is slow for a moment.
     if (disk.readable !== this.#told) sendIndex();
     this.#told = disk.readable;
     replan();
+  }
+
+  /** What nothing needs goes before anything that was asked for. */
+  async #makeRoom(): Promise<void> {
+    const { store, content } = this.#parts;
+    const before = this.#leftovers.bytes + content.encodings.usedBytes;
+    if (before === 0) return;
+    await this.#leftovers.drop();
+    await content.encodings.shed();
+    void store.disk.look();
   }
 
   /** Reading an object has failed: it is out of service from now on, and is fetched again where that fails. */

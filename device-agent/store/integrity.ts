@@ -34,6 +34,8 @@ export interface IntegrityOptions {
   periodMs?: number | null;
   /** True while clients are being served. */
   busy: () => boolean;
+  /** Checks what else is kept of an object that was found whole. @returns bytes read */
+  alongside?: (sha256: string) => Promise<number>;
   /** Told of each damaged object, now and then of progress, and of the end. */
   onProgress: (found: IntegrityFinding[], finished: boolean) => void;
 }
@@ -211,6 +213,8 @@ export class IntegrityCheck {
       if (damaged === null) return;
       if (damaged.size === 0) {
         object.verifiedAt = this.#clock.stamp();
+        const more = (await this.#options.alongside?.(sha256)) ?? 0;
+        if (paced && more > 0) await this.#pause(more);
         return;
       }
       this.#progress = {

@@ -118,6 +118,32 @@ export class Encodings implements Variants {
     this.#drop(named.sha256, named.coding);
   }
 
+  /** Reads the variants of an object again; one that is not what was made goes. @returns bytes read */
+  async recheck(sha256: string): Promise<number> {
+    let bytes = 0;
+    for (const coding of CODINGS) {
+      const key = keyOf(sha256, coding);
+      const variant = this.#variants.get(key);
+      if (!variant) continue;
+      bytes += variant.sizeBytes;
+      await this.#files
+        .openVerified(sha256, variant)
+        .then((handle) => handle.close())
+        .catch((error) => this.failed(key, error));
+    }
+    return bytes;
+  }
+
+  /** There is better use for the room: all go. Resolves when their files have gone; more are made when there is room. */
+  async shed(): Promise<void> {
+    this.#making?.stop.abort();
+    for (const key of [...this.#variants.keys()]) {
+      const named = readKey(key);
+      if (named) this.#drop(named.sha256, named.coding);
+    }
+    await this.#turn;
+  }
+
   /** The disk has gone. What was on it is looked at anew when it is back. */
   forgetAll(): void {
     this.#making?.stop.abort();
