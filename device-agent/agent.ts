@@ -219,6 +219,7 @@ export class Agent {
         bytesPerSecond: options.checkBytesPerSecond,
         periodMs: options.scrubPeriodMs,
         busy: () => this.#meter.responses > 0,
+        alongside: (sha256) => this.#content.encodings.recheck(sha256),
         onProgress: (found, finished) => this.#integrityProgress(found, finished),
       },
     });
