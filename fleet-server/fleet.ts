@@ -182,6 +182,10 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
         dialEveryMs: DIAL_EVERY_MS,
         boxDomain: options.HEARTH_BOX_DOMAIN ?? null,
         heartbeatMs: options.HEARTH_HEARTBEAT_MS,
+        updateUrls: () => ({
+          metadataUrl: `${urls.api}/api/v1/updates/metadata`,
+          artefactsUrl: options.HEARTH_ARTEFACTS_URL ?? `${urls.api}/api/v1/updates/artefacts`,
+        }),
       });
     }
 

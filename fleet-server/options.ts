@@ -97,6 +97,8 @@ const optionsSchema = z.object({
    * on the internet a box could have the fleet ask its own neighbours.
    */
   HEARTH_DIAL_PRIVATE: z.enum(['on', 'off']).default('off'),
+  /** Where boxes fetch executables, by their SHA-256, if not from this API: a CDN in front of it, say. */
+  HEARTH_ARTEFACTS_URL: httpUrl.optional(),
   HEARTH_KEYS_DIR: z.string().min(1),
   HEARTH_WEBUI_DIR: z.string().min(1).optional(),
   HEARTH_HEARTBEAT_MS: z.coerce.number('must be a number').int().min(100).max(3_600_000).default(30_000),

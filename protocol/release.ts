@@ -27,6 +27,9 @@ export function compareVersions(a: string, b: string): number {
   return 0;
 }
 
+/** Metadata files as boxes ask for them. */
+export const METADATA_NAME = /^(timestamp|[1-9]\d{0,15}\.(root|snapshot|targets))\.json$/;
+
 /** Largest artefact a box fetches, bytes. */
 export const ARTEFACT_BYTES = 256 * 1024 * 1024;
 /** Versions that one may go back from. */

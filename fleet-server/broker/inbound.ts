@@ -9,6 +9,7 @@ import { boxes, placements } from '#fleet/database/schema.ts';
 import { settle, type Tariff } from '#fleet/deliveries/settle.ts';
 import { judgeEvictions } from '#fleet/evictions/verdict.ts';
 import { earningsOf } from '#fleet/ledger/earnings.ts';
+import { takeUpdateReport } from '#fleet/rollouts/reports.ts';
 import type { Sources } from '#fleet/sources/sources.ts';
 import { judge } from '#fleet/spot-checks/spot-checks.ts';
 import { HearthError, messageOf } from '#protocol/errors.ts';
@@ -133,6 +134,10 @@ export class Inbound {
         if (this.#boxDomain === null)
           throw new HearthError('csr_invalid', 'boxes of this fleet have no names');
         return requestCertificate(this.#db, boxId, csr, this.#boxDomain);
+      }
+      case 'update': {
+        const { v: _v, at: _at, ...report } = parseUp(kind, payload);
+        return takeUpdateReport(this.#db, boxId, report);
       }
       case 'deliveries':
         return this.#deliveries(boxId, parseUp(kind, payload), link);

@@ -338,3 +338,5 @@ export const acmeChallenges = pgTable(
   },
   (table) => [primaryKey({ columns: [table.nameLabel, table.value] })],
 );
+
+export * from '#fleet/releases/tables.ts';

@@ -5,6 +5,7 @@ import { noteLostBoxes, refillCopies } from '#fleet/assignments/refill.ts';
 import { type DialParts, dialBoxes } from '#fleet/boxes/dial-back.ts';
 import { endSilent } from '#fleet/boxes/silence.ts';
 import type { Database } from '#fleet/database/database.ts';
+import { driveRollouts, type UpdateUrls } from '#fleet/rollouts/drive.ts';
 import { askSpotCheck, boxesToCheck, closeLate } from '#fleet/spot-checks/spot-checks.ts';
 import { messageOf } from '#protocol/errors.ts';
 import type { Jobs } from './jobs.ts';
@@ -18,6 +19,8 @@ export interface WorkerOptions {
   /** What boxes' names end with; null: they have none. */
   boxDomain: string | null;
   heartbeatMs: number;
+  /** Where boxes find releases. */
+  updateUrls: () => UpdateUrls;
 }
 
 /**
@@ -59,6 +62,7 @@ export class Worker {
     );
     this.#every(5000, 'find silent boxes', async () => void (await endSilent(this.#db, options.heartbeatMs)));
     this.#every(2000, 'close late spot checks', async () => void (await closeLate(this.#db)));
+    this.#every(1000, 'drive rollouts', () => driveRollouts(this.#db, options.updateUrls()));
     const { issue } = options;
     if (issue) {
       this.#every(1000, 'issue certificates', async () => {
