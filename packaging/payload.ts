@@ -9,8 +9,8 @@ export interface PayloadFile {
   /** Absolute, on the device. */
   path: string;
   mode: number;
-  /** A file here, or the text itself. */
-  source: { file: string } | { text: string };
+  /** A file here, or what is in it. */
+  source: { file: string } | { text: string } | { bytes: Buffer };
 }
 
 /** Where the program lies on a device, whatever its package and its base. */
@@ -52,7 +52,8 @@ export function filesBelow(folder: string, to: string): PayloadFile[] {
 }
 
 export function contentsOf({ source }: PayloadFile): Buffer {
-  return 'text' in source ? Buffer.from(source.text) : readFileSync(source.file);
+  if ('file' in source) return readFileSync(source.file);
+  return 'text' in source ? Buffer.from(source.text) : source.bytes;
 }
 
 /** Writes files below a folder, which stands for the device's root, with their modes whatever the umask is. */
@@ -60,8 +61,8 @@ export function stage(files: readonly PayloadFile[], root: string): void {
   for (const file of files) {
     const to = path.join(root, file.path);
     makeFolders(root, path.dirname(file.path));
-    if ('text' in file.source) writeFileSync(to, file.source.text);
-    else cpSync(file.source.file, to);
+    if ('file' in file.source) cpSync(file.source.file, to);
+    else writeFileSync(to, contentsOf(file));
     chmodSync(to, file.mode);
   }
 }

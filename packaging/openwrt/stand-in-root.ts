@@ -66,7 +66,7 @@ export async function runInRoot(root: string, script: string, before = ''): Prom
     exec chroot "$root" /bin/sh -c "$1"`;
   const args = ['-m', '--', 'sh', '-c', outside, root, script];
   const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' };
-  return promisify(execFile)('unshare', args, { env, timeout: 60_000 }).then(
+  return promisify(execFile)('unshare', args, { env, timeout: 150_000 }).then(
     ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
     (error: { code: number; stdout: string; stderr: string }) => ({
       code: error.code,
