@@ -2,6 +2,7 @@ import pino from 'pino';
 import { messageOf } from '#protocol/errors.ts';
 import { architectureOf } from '#protocol/release.ts';
 import { Agent } from './agent.ts';
+import { Password } from './lan/password.ts';
 import { LogRing } from './logs/log-ring.ts';
 import { readOptions } from './options.ts';
 import { tellReach } from './reach/doctor.ts';
@@ -35,6 +36,20 @@ if (process.argv[2] === 'doctor') {
   tellReach(options).then(
     (lines) => {
       process.stdout.write(`${lines.join('\n')}\n`);
+      process.exit(0);
+    },
+    (error) => {
+      process.stderr.write(`hearth-agent: ${messageOf(error)}\n`);
+      process.exit(1);
+    },
+  );
+} else if (process.argv[2] === 'reset-password') {
+  Password.forget(options.stateDir).then(
+    (forgotten) => {
+      const told = forgotten
+        ? 'The password is forgotten. Start the agent again, then open the dashboard and set another.'
+        : 'There is no password: open the dashboard and set one.';
+      process.stdout.write(`${told}\n`);
       process.exit(0);
     },
     (error) => {

@@ -244,6 +244,7 @@ export const ACTIVITY_KINDS = [
   'command_refused',
   'paused',
   'resumed',
+  'password_set',
 ] as const;
 /** `GET /api/activity`, newest first, at most 200, kept in memory. Texts are made by the dashboard from `kind`. */
 export const activitySchema = z.object({

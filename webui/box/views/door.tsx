@@ -90,6 +90,7 @@ export function Login() {
         <Button type="submit" kind="primary" busy={action.busy}>
           {t('common.login')}
         </Button>
+        <p class="soft small">{t('login.help')}</p>
       </Form>
     </Door>
   );
