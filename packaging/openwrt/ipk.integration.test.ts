@@ -1,15 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -287,18 +278,36 @@ describe('installed package', { ...skip, ...needsTool('libdeflate-gzip', 'dpkg-d
     opkg ? {} : { skip: 'needs opkg of OpenWrt: OPKG=FILE' },
     async (t) => {
       const [root, feed] = [await tempFolder(t, 'offline'), await tempFolder(t, 'feed')];
-      const file = await writeIpk(await smallPackage(t), feed, EPOCH_S);
+      const facts = await smallPackage(t);
+      await writeIpk(facts, feed, EPOCH_S);
+      // What it needs and one of what it recommends are in the feed; the others are nowhere.
+      for (const name of [...facts.depends, 'kmod-fs-exfat']) {
+        const other = { ...luciPackage([]), name, arch: 'x86_64', depends: [] };
+        await writeIpk(other, feed, EPOCH_S);
+      }
+      await writeOpkgIndex(feed, null);
       const conf = path.join(feed, 'opkg.conf');
-      writeFileSync(conf, 'dest root /\nlists_dir ext /var/opkg-lists\narch all 1\narch x86_64 2\n');
+      writeFileSync(
+        conf,
+        `src/gz feed file://${feed}\ndest root /\nlists_dir ext /var/opkg-lists\narch all 1\narch x86_64 2\n`,
+      );
       mkdirSync(path.join(root, 'var/lock'), { recursive: true });
-      const args = ['--offline-root', root, '-f', conf, '--force-depends', '--force-postinstall'];
-      const { stdout } = await run(opkg ?? '', [...args, 'install', file]);
+      mkdirSync(path.join(root, 'tmp'));
+      const ask = (...args: string[]) => run(opkg ?? '', ['--offline-root', root, '-f', conf, ...args]);
+      await ask('update');
+      const { stdout } = await ask('install', 'hearth-agent');
       assert.match(stdout, /Installing hearth-agent \(0\.1\.0-r1\) to root/);
+      const listed = (await ask('list-installed')).stdout;
+      for (const name of ['hearth-agent', ...facts.depends, 'kmod-fs-exfat']) {
+        assert.match(listed, new RegExp(`^${name} - 0\\.1\\.0-r1`, 'm'));
+      }
+      assert.doesNotMatch(listed, /kmod-fs-ntfs3/);
       assert.ok(existsSync(path.join(root, 'etc/init.d/hearth')));
-      const listed = await run(opkg ?? '', [...args, 'list-installed']);
-      assert.match(listed.stdout, /^hearth-agent - 0\.1\.0-r1/m);
-      cpSync(file, path.join(feed, 'again.ipk'));
-      await run(opkg ?? '', [...args, 'remove', 'hearth-agent']);
+      // Settings that were changed stay.
+      writeFileSync(path.join(root, 'etc/config/hearth'), 'changed');
+      await ask('install', '--force-reinstall', 'hearth-agent');
+      assert.equal(readFileSync(path.join(root, 'etc/config/hearth'), 'utf8'), 'changed');
+      await ask('remove', 'hearth-agent');
       assert.ok(!existsSync(path.join(root, 'etc/init.d/hearth')));
     },
   );

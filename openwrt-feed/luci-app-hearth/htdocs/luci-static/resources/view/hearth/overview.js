@@ -1,4 +1,4 @@
-'use strict';
+
 'require view';
 'require form';
 'require poll';
@@ -21,8 +21,7 @@ async function runningPid() {
 
 function dashboardUrl() {
 	const port = uci.get('hearth', 'main', 'lan_port') || '7070';
-	const host = window.location.hostname;
-	return `http://${host}:${port}/`;
+	return 'http://' + window.location.hostname + ':' + port + '/';
 }
 
 function statusText(pid) {
@@ -107,6 +106,7 @@ return view.extend({
 		add('advanced', Value, 'max_connections', _('Client connections at once'), null, 'range(1,100000)', '1024');
 		add('advanced', Value, 'client_connections', _('Connections of one client'), _('0: no bound.'), 'range(0,100000)', '256');
 		add('advanced', Value, 'client_requests', _('Requests of one client a second'), _('0: no bound.'), 'range(0,100000)', '200');
+		add('advanced', Value, 'workers', _('Processes that serve'), _('A number, or "auto": by the processor and its memory.'), null, 'auto');
 		add('advanced', Value, 'origin_connections', _('Connections to one origin'), null, 'range(1,64)', '6');
 		add('advanced', Value, 'scrub_days', _('Everything is verified again within (days)'), null, 'range(1,365)', '30');
 		add('advanced', Value, 'check_bytes_per_second', _('Verification reads at most (bytes/s)'), null, 'uinteger', '20000000');
