@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { cannotMake } from '#agent/disks/disk-fixture.ts';
 import { tempFolder, until } from '#agent/store/store-fixture.ts';
+import type { BoxStatus } from '#protocol/http-box.ts';
 import { startAgent } from './agent-fixture.ts';
 import {
   AS_SHIPPED,
@@ -73,8 +74,23 @@ test(
       body: JSON.stringify({ password: 'a long enough one' }),
     });
     assert.ok(setup.ok, `${setup.status} ${await setup.text()}`);
-    await until(() => statesOf(agent).includes('failing'), 'it is said that the disk does not answer');
+    const cookie = setup.headers.getSetCookie()[0]?.split(';')[0] ?? '';
+    const ask = async (what: string) => {
+      const response = await fetch(`${agent.lanUrl}/api/${what}`, { headers: { cookie } });
+      assert.equal(response.status, 200, what);
+      return response.json();
+    };
+    await until(
+      () => statesOf(agent).includes('failing'),
+      'it is said that the disk does not answer',
+      60_000,
+    );
+    const { disk } = (await ask('status')) as BoxStatus;
+    assert.deepEqual([disk.state, disk.reason], ['failing', 'not_answering']);
+    assert.match(disk.problem ?? '', /pull it and plug it in/);
+    // Sizes and labels of all disks, of which one does not answer.
+    await ask('disks');
     stick.thaw();
-    await until(() => statesOf(agent).includes('ok'), 'it is used once it answers');
+    await until(() => statesOf(agent).includes('ok'), 'it is used once it answers', 60_000);
   },
 );
