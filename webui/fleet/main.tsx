@@ -3,6 +3,7 @@ import { useState } from 'preact/hooks';
 import './fleet.css';
 import { Fault, LanguageSwitch, Skeleton, ThemeSwitch } from '../shared/components/basics.tsx';
 import { Icon, type IconName, Mark } from '../shared/components/icon.tsx';
+import { SkipLink } from '../shared/components/page.tsx';
 import { useAction } from '../shared/query.ts';
 import { href, type Route, route } from '../shared/router.ts';
 import { startApp } from '../shared/start.tsx';
@@ -79,9 +80,7 @@ function Console({ username }: { username: string }) {
   document.title = `${t(`nav.${section}`)} · ${t('app.title')}`;
   return (
     <div class="console">
-      <button type="button" class="skip" onClick={() => document.getElementById('main')?.focus()}>
-        {t('common.skip')}
-      </button>
+      <SkipLink />
       <header class="side">
         <div class="side-head">
           <a class="brand" href={href()}>

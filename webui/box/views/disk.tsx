@@ -1,27 +1,16 @@
 import type { ComponentChildren } from 'preact';
 import type { DiskSettings } from '#protocol/household.ts';
 import type { BoxStatus } from '#protocol/http-box.ts';
-import type { DiskState } from '#protocol/messages.ts';
 import { Bar } from '../../shared/components/bars.tsx';
-import { Badge, Card, type Tone } from '../../shared/components/basics.tsx';
+import { Badge, Card, DISK_TONES } from '../../shared/components/basics.tsx';
 import { formatBytes } from '../../shared/format.ts';
 import { href } from '../../shared/router.ts';
 import { hasText, t } from '../text.ts';
 
-const TONES: Record<DiskState, Tone> = {
-  ok: 'good',
-  slow: 'warn',
-  full: 'warn',
-  absent: 'bad',
-  foreign: 'bad',
-  read_only: 'bad',
-  failing: 'bad',
-};
-
 export function DiskBadge({ disk }: { disk: BoxStatus['disk'] }) {
   if (disk.reason === 'ejected') return <Badge>{t('disk.ejected')}</Badge>;
   if (disk.reason === 'none_chosen') return <Badge tone="warn">{t('disk.noneChosen')}</Badge>;
-  return <Badge tone={TONES[disk.state]}>{t(`disk.${disk.state}`)}</Badge>;
+  return <Badge tone={DISK_TONES[disk.state]}>{t(`disk.${disk.state}`)}</Badge>;
 }
 
 /** Why the disk is not well, in words; null when its state says all there is. */

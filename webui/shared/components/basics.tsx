@@ -1,6 +1,7 @@
 import { signal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useId, useState } from 'preact/hooks';
+import type { DiskState } from '#protocol/messages.ts';
 import { reachable } from '../api.ts';
 import { explain } from '../errors.ts';
 import { formatMoment, formatRelative } from '../format.ts';
@@ -10,6 +11,17 @@ import { setTheme, theme } from '../theme.ts';
 import { Icon, type IconName, Spinner } from './icon.tsx';
 
 export type Tone = 'plain' | 'good' | 'warn' | 'bad' | 'live';
+
+/** How bad the state of a disk is, the same on both dashboards. */
+export const DISK_TONES: Record<DiskState, Tone> = {
+  ok: 'good',
+  slow: 'warn',
+  full: 'warn',
+  absent: 'bad',
+  foreign: 'bad',
+  read_only: 'bad',
+  failing: 'bad',
+};
 
 /** A state in a word, with a mark whose shape differs too. */
 export function Badge({ tone = 'plain', children }: { tone?: Tone; children: ComponentChildren }) {
