@@ -13,10 +13,12 @@ import { router } from './router.ts';
 import { serve } from './serve.ts';
 import { slow } from './slow.ts';
 import { start } from './start.ts';
+import { workers } from './workers.ts';
 
 /** `npm run bench [name...] [-- --json] [--seconds 1] [--rounds 3]`: not a test, nothing fails for being slow. */
 const BENCHES: Record<string, Bench> = {
   serve,
+  workers,
   slow,
   router,
   memory,

@@ -77,7 +77,7 @@ export const serve: Bench = async (context) => {
 };
 
 /** A certificate of our own, for the box and its peers. */
-async function writeCertificate(folder: string): Promise<CertificateFiles> {
+export async function writeCertificate(folder: string): Promise<CertificateFiles> {
   const { cert, key } = await testCertificate();
   const files = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') };
   writeFileSync(files.cert, cert);
