@@ -11,11 +11,67 @@ import { boxEn } from '#webui/box/messages/en.ts';
 import { boxZh } from '#webui/box/messages/zh.ts';
 import { boxTexts, goTo, PASSWORD, useBoxes, walkTo } from './box-visit.ts';
 import { DESK, DESK_CHINESE, PHONE, useBrowser } from './browser.ts';
+import { outlined, tabTo } from './keyboard.ts';
 
 describe('the LAN dashboard, as a household lives with it', needsTool('chromium', 'fonts-cjk'), () => {
   const get = useSystem({ boxes: 0 });
   const { open } = useBrowser();
-  const visitBox = useBoxes(get, open);
+  const visitBox = useBoxes(() => get().api.url, open);
+
+  it('the keyboard alone walks the first run, pauses the box and lets it go on', async () => {
+    const { visit, t } = await visitBox('keyboard', PHONE);
+    const { page } = visit;
+    const { code } = await get().api.post('/claims', { label: 'Keys' }, claimSchema);
+    await visit.sees(t('wizard.language.title'));
+    // The language is a group of radio buttons: one stop, arrows within.
+    await tabTo(page, /English/);
+    await page.keyboard.press('ArrowDown');
+    await visit.sees(boxZh['wizard.language.title']);
+    await page.keyboard.press('ArrowUp');
+    await visit.sees(boxEn['wizard.language.title']);
+    await tabTo(page, t('wizard.next'));
+    assert.ok(await outlined(page), 'what has the focus is outlined');
+    await page.keyboard.press('Enter');
+    await visit.sees(t('wizard.password.title'));
+    await tabTo(page, t('setup.password'));
+    await page.keyboard.type(PASSWORD);
+    await tabTo(page, t('setup.repeat'));
+    await page.keyboard.type(PASSWORD);
+    await page.keyboard.press('Enter');
+    await visit.sees(t('wizard.disk.title'));
+    await tabTo(page, t('wizard.next'));
+    await page.keyboard.press('Enter');
+    await visit.sees(t('wizard.line.title'));
+    await tabTo(page, t('wizard.next'));
+    await page.keyboard.press('Enter');
+    await visit.sees(t('wizard.pair.title'));
+    await tabTo(page, t('pair.code'));
+    await page.keyboard.type(code);
+    await page.keyboard.press('Enter');
+    await visit.sees(t('wizard.pair.done'));
+    await tabTo(page, t('wizard.finish'));
+    await page.keyboard.press('Enter');
+    await visit.sees(t('head.waiting.title'));
+
+    await tabTo(page, t('pause.hour'));
+    assert.ok(await outlined(page), 'the pause button is outlined');
+    await page.keyboard.press('Enter');
+    await visit.sees(t('head.paused.title'));
+    // The button it was pressed on has gone: the keyboard stays where it was.
+    assert.ok(await page.evaluate(() => document.activeElement?.closest('section.hearth') !== null));
+    await visit.sees(/(59|60):\d\d/);
+    const countdown = page.getByRole('timer');
+    const first = await countdown.textContent();
+    await waitFor(async () => (await countdown.textContent()) !== first || null, 'it does not count down');
+    await visit.check('box paused');
+    await page.reload();
+    await visit.sees(t('head.paused.title'));
+    await tabTo(page, t('act.resume'));
+    await page.keyboard.press('Enter');
+    await visit.sees(t('head.waiting.title'));
+    await visit.sees(t('activity.resumed'));
+    visit.quiet('keyboard');
+  });
 
   it('the language and the colours are remembered, also by the box', async () => {
     const { visit, t } = await visitBox('look', PHONE);

@@ -3,15 +3,13 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import { waitFor } from '#fleet/client/fleet-api.ts';
-import { useSystem } from '#test/support/system.ts';
 import { needsTool } from '#test/support/tools.ts';
-import { goTo, PASSWORD, useBoxes, walkTo } from './box-visit.ts';
+import { goTo, NO_FLEET, PASSWORD, useBoxes, walkTo } from './box-visit.ts';
 import { DESK, PHONE, useBrowser } from './browser.ts';
 
 describe('the LAN dashboard, as things change under it', needsTool('chromium', 'fonts-cjk'), () => {
-  const get = useSystem({ boxes: 0 });
   const { open } = useBrowser();
-  const visitBox = useBoxes(get, open);
+  const visitBox = useBoxes(() => NO_FLEET, open);
 
   it('a page whose stream is refused polls, and live again when it may', async () => {
     const { visit, t } = await visitBox('live', DESK);

@@ -4,12 +4,15 @@ import { join } from 'node:path';
 import { after } from 'node:test';
 import type { Program } from '#local/program.ts';
 import { startAgent } from '#local/programs.ts';
-import { type TestSystem, testPort } from '#test/support/system.ts';
+import { testPort } from '#test/support/system.ts';
 import { boxEn } from '#webui/box/messages/en.ts';
 import { boxZh } from '#webui/box/messages/zh.ts';
 import { textsOf, type View, type Visit } from './browser.ts';
 
 export const PASSWORD = 'a lamp beside the door';
+
+/** Where boxes look for a fleet that are not to find one: nobody listens there. */
+export const NO_FLEET = 'http://127.0.0.1:9';
 
 /** A box as it comes out of its carton: no password, not paired. */
 export async function newBox(
@@ -38,7 +41,7 @@ export async function newBox(
 /**
  * Fresh boxes for the tests of one `describe`, each with the page of a household that visits it; stopped after all.
  */
-export function useBoxes(system: () => TestSystem, open: (view: View, url: string) => Promise<Visit>) {
+export function useBoxes(fleetUrl: () => string, open: (view: View, url: string) => Promise<Visit>) {
   const folder = mkdtempSync(join(tmpdir(), 'hearth-browser-boxes-'));
   const agents: Program[] = [];
   after(async () => {
@@ -48,7 +51,7 @@ export function useBoxes(system: () => TestSystem, open: (view: View, url: strin
   return async (name: string, view: View, env: Record<string, string> = {}) => {
     const lanPort = await testPort();
     const start = async () => {
-      const agent = await newBox(system().api.url, lanPort, join(folder, name), env);
+      const agent = await newBox(fleetUrl(), lanPort, join(folder, name), env);
       agents.push(agent);
       return agent;
     };
