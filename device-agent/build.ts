@@ -14,8 +14,9 @@ export const AGENT_BUNDLE = path.resolve(import.meta.dirname, '..', 'dist', 'age
 export const AGENT_ENVIRONMENT = {
   NODE_OPTIONS: '--max-semi-space-size=1',
   MALLOC_ARENA_MAX: '1',
-  // Said aloud, it stays: glibc else raises it with the largest buffer that was ever freed.
-  MALLOC_TRIM_THRESHOLD_: '131072',
+  // Said aloud, it stays: glibc else raises it with the largest buffer that was ever freed. With less, what TLS
+  // encrypts for one client is given back to the kernel, and asked for again, for each slice.
+  MALLOC_TRIM_THRESHOLD_: '1048576',
 };
 
 /**

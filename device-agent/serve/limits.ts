@@ -35,7 +35,7 @@ export const CONTENT_LIMITS: ContentLimits = {
   piecesBytes: memoryForPieces(totalmem()),
 };
 
-/** A 64th of the machine's memory, 4 to 32 MiB: what the kernel keeps of files costs one copy more, and no more. */
+/** A 64th of the machine's memory, 4 to 16 MiB: what the kernel keeps of files costs one copy more, and no more. */
 function memoryForPieces(totalBytes: number): number {
-  return Math.min(32, Math.max(4, Math.floor(totalBytes / 64 / 2 ** 20))) * 2 ** 20;
+  return Math.min(16, Math.max(4, Math.floor(totalBytes / 64 / 2 ** 20))) * 2 ** 20;
 }

@@ -322,7 +322,9 @@ export class FastConnection implements WireEvents {
     else if (tookMs < QUICK_MS)
       this.#sliceBytes = Math.min(this.#lane.mostSliceBytes(), this.#sliceBytes * 4);
     // Where the kernel takes slice after slice at once, nobody else would have a turn until it is full.
-    this.#lane.queue(this);
+    // Within TLS each slice has waited for a turn of the event loop already.
+    if (this.#wire.isSecure && this.#lane.isCalm) this.proceed();
+    else this.#lane.queue(this);
   }
 
   /** Its turn has come. @returns bytes that it may have sent */

@@ -143,6 +143,11 @@ export class Lane {
     return 32 * 1024;
   }
 
+  /** So few responses that none waits long for the others. */
+  get isCalm(): boolean {
+    return this.parts.meter.responses <= SLICES[0].upTo;
+  }
+
   /** Whether what is read is to be kept in memory for others. */
   get filling(): boolean {
     return this.parts.meter.responses <= MOST_FILLING;
