@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { AGENT_ENVIRONMENT, buildAgent } from '#agent/build.ts';
+import { AGENT_VERSION } from '#agent/version.ts';
 import { nodeFromNpm } from '#firmware/qemu/npm-node.ts';
 import { withoutUnloaded } from '../node/elf.ts';
 import { keepLanguages } from '../node/icu.ts';
@@ -23,6 +24,8 @@ export const PROGRAM = 'hearth-agent';
 
 /** What the agent says and reads is English and Chinese; its dates and numbers are ISO 8601 and JSON. */
 const LANGUAGES = ['en'];
+
+const LAUNCHER = path.resolve(import.meta.dirname, '..', '..', 'device-agent', 'update', 'launch.sh');
 
 export interface Executable {
   target: Target;
@@ -57,7 +60,8 @@ export async function buildExecutable(options: {
 async function withNpmNode(target: Target, folder: string, log: (line: string) => void): Promise<void> {
   const image = withoutUnloaded(readFileSync(await nodeFromNpm(target.node, log)));
   keepLanguages(image, LANGUAGES);
-  write(path.join(folder, 'node'), image, 0o755);
+  write(path.join(folder, 'node.bin'), image, 0o755);
+  write(path.join(folder, 'node'), nodeScript(target), 0o755);
   mkdirSync(path.join(folder, 'lib'));
   chmodSync(path.join(folder, 'lib'), 0o755);
   for (const { name, file } of await nodeLibraries(target, log)) {
@@ -67,7 +71,8 @@ async function withNpmNode(target: Target, folder: string, log: (line: string) =
   await buildAgent(agent);
   chmodSync(agent, 0o755);
   for (const name of readdirSync(agent)) chmodSync(path.join(agent, name), 0o644);
-  write(path.join(folder, PROGRAM), launcher(target), 0o755);
+  write(path.join(folder, 'launch.sh'), readFileSync(LAUNCHER), 0o755);
+  write(path.join(folder, PROGRAM), programScript(), 0o755);
 }
 
 /**
@@ -92,17 +97,27 @@ async function withPkg(target: Target, folder: string, log: (line: string) => vo
  * Starts Node by its own loader. The library path is an argument, not a variable, so that programs the agent starts
  * (df, umount) keep the system's libraries.
  */
-function launcher(target: Target): string {
+function nodeScript(target: Target): string {
   const environment = Object.entries(AGENT_ENVIRONMENT)
     .filter(([name]) => name !== 'NODE_OPTIONS')
     .map(([name, value]) => `export ${name}=${value}\n`);
   return `#!/bin/sh
-# The Hearth agent on Node for ${target.name}, with the C library beside it: the system's may be another one.
+# Node for ${target.name}, with the C library beside it: the system's may be another one.
 here=\${0%/*}
-${environment.join('')}# What the caller says of memory comes after ours.
+${environment.join('')}exec "$here/lib/${target.loader}" --argv0 ${PROGRAM} --library-path "$here/lib" "$here/node.bin" "$@"
+`;
+}
+
+/** Updates are the launcher's (device-agent/update): it starts the packaged agent, or one that was installed since. */
+function programScript(): string {
+  return `#!/bin/sh
+# The Hearth agent, packaged or updated; with an argument such as "doctor", the packaged one alone.
+here=\${0%/*}
+# What the caller says of memory comes after ours.
 export NODE_OPTIONS="${AGENT_ENVIRONMENT.NODE_OPTIONS}\${NODE_OPTIONS:+ $NODE_OPTIONS}"
-exec "$here/lib/${target.loader}" --argv0 ${PROGRAM} --library-path "$here/lib" \\
-  "$here/node" "$here/agent/main.cjs" "$@"
+[ $# = 0 ] || exec "$here/node" "$here/agent/main.cjs" "$@"
+export HEARTH_PACKAGED_VERSION=${AGENT_VERSION} HEARTH_UPDATE_RUNNER="$here/node"
+exec /bin/sh "$here/launch.sh" "$here/node" "$here/agent/main.cjs"
 `;
 }
 

@@ -7,7 +7,7 @@ import { before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import type { AgentProgram } from '#agent/agent-fixture.ts';
 import { killAgents, startAgent } from '#agent/agent-fixture.ts';
-import { tempFolder } from '#agent/store/store-fixture.ts';
+import { tempFolder, until } from '#agent/store/store-fixture.ts';
 import { needsTool } from '#test/support/tools.ts';
 import type { Target } from '../targets.ts';
 import { TARGETS } from '../targets.ts';
@@ -22,7 +22,7 @@ function programOf({ target, folder }: Executable): AgentProgram {
   const script = path.join(folder, 'hearth-agent');
   if (target.name === 'x64') return { node: '/bin/sh', script };
   const lib = path.join(folder, 'lib');
-  const loader = [path.join(lib, target.loader), '--library-path', lib, path.join(folder, 'node')];
+  const loader = [path.join(lib, target.loader), '--library-path', lib, path.join(folder, 'node.bin')];
   return { node: target.qemu, before: loader, script: path.join(folder, 'agent', 'main.cjs') };
 }
 
@@ -58,6 +58,22 @@ describe('executable with the Node of npm', needsTool('dpkg-deb', 'qemu-arm'), (
         assert.equal(await agent.stop(), 0);
       });
 
+      it('serves by more than one process', async (t) => {
+        t.after(() => killAgents(t));
+        const env = {
+          HEARTH_STATE_DIR: await tempFolder(t, 'state'),
+          HEARTH_DISK: await tempFolder(t, 'disk'),
+          HEARTH_WORKERS: '2',
+        };
+        if (target.name !== 'x64') return t.skip('an emulator is not passed on to the processes started');
+        const agent = await startAgent(t, env, programOf(built));
+        await until(
+          async () => (await fetch(`${agent.contentUrl}/nothing`)).status === 404,
+          'a worker answers',
+        );
+        assert.equal(await agent.stop(), 0);
+      });
+
       it('knows numbers, dates and letters without the languages that were left out', async () => {
         const { node, before: first = [] } = programOf(built);
         const lib = path.join(built.folder, 'lib');
@@ -65,7 +81,7 @@ describe('executable with the Node of npm', needsTool('dpkg-deb', 'qemu-arm'), (
           path.join(lib, target.loader),
           '--library-path',
           lib,
-          path.join(built.folder, 'node'),
+          path.join(built.folder, 'node.bin'),
         ];
         const [program, args] = target.name === 'x64' ? [loader[0] ?? '', loader.slice(1)] : [node, first];
         const script = `console.log(JSON.stringify([

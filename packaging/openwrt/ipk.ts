@@ -1,7 +1,7 @@
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { runTool } from '#firmware/qemu/run-tool.ts';
+import { compress, pack } from '../archive.ts';
 import type { PayloadFile } from '../payload.ts';
 import { stage } from '../payload.ts';
 import type { PackageFacts } from './packages.ts';
@@ -118,36 +118,4 @@ function controlFiles(facts: PackageFacts, installedSizeBytes: number, epochS: n
     ...(facts.conffiles.length === 0 ? [] : [file('conffiles', 0o644, `${facts.conffiles.join('\n')}\n`)]),
     ...(facts.prerm === null ? [] : [file('prerm-pkg', 0o755, `#!/bin/sh\n${facts.prerm}\n`)]),
   ];
-}
-
-async function pack(folder: string, file: string, members: string[], epochS: number): Promise<string> {
-  const options = [
-    '--format=gnu',
-    '--numeric-owner',
-    '--owner=0',
-    '--group=0',
-    '--sort=name',
-    `--mtime=@${epochS}`,
-  ];
-  await runTool('tar', [...options, '-c', '-f', file, '-C', folder, ...members]);
-  return file;
-}
-
-/**
- * gzip's format without name and time, by libdeflate, which packs Node 4 % smaller than gzip -9. Its output depends on
- * its version alone, not on the processor as zlib's may.
- */
-async function compress(file: string, to = `${file}.gz`): Promise<void> {
-  const script = 'libdeflate-gzip -12 -c < "$1" > "$2"';
-  await runTool('sh', [
-    '-c',
-    `command -v libdeflate-gzip > /dev/null || exit 127; ${script}`,
-    'sh',
-    file,
-    to,
-  ]).catch((error: unknown) => {
-    if (!String(error).includes('failed with 127')) throw error;
-    return runTool('libdeflate-gzip', ['-h'], { debian: 'libdeflate-tools' });
-  });
-  rmSync(file);
 }

@@ -1,8 +1,8 @@
-import { execFileSync } from 'node:child_process';
 import { existsSync, globSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { HearthError, messageOf } from '#protocol/errors.ts';
+import { sourceEpoch } from '../epoch.ts';
 import { BASES } from '../executable/build.ts';
 import { TARGETS } from '../targets.ts';
 import { buildApkFeed, buildIpkFeed } from './build.ts';
@@ -42,7 +42,7 @@ try {
     const out = values.out ?? path.resolve(import.meta.dirname, '..', '..', 'dist', 'packages', format);
     const archs = values.arch === 'all' ? ARCHS : values.arch.split(',');
     const log = (line: string) => process.stderr.write(`${line}\n`);
-    const options = { archs, base, out, epochS: epoch(), log };
+    const options = { archs, base, out, epochS: sourceEpoch(), log };
     if (values.key === undefined)
       log('without --key the index is not signed, and opkg will not take it by default');
     const folders =
@@ -57,20 +57,6 @@ try {
 } catch (error) {
   process.stderr.write(`build: ${messageOf(error)}\n`);
   process.exitCode = 1;
-}
-
-function epoch(): number {
-  const given = process.env.SOURCE_DATE_EPOCH;
-  if (given !== undefined && /^\d+$/.test(given)) return Number(given);
-  const options = { cwd: import.meta.dirname, encoding: 'utf8' } as const;
-  try {
-    return Number(execFileSync('git', ['log', '-1', '--format=%ct'], options).trim());
-  } catch {
-    throw new HearthError(
-      'bad_request',
-      'this is no git checkout: set SOURCE_DATE_EPOCH to seconds since 1970',
-    );
-  }
 }
 
 function makeKey(file: string): void {
