@@ -5,6 +5,7 @@ import path from 'node:path';
 import { setImmediate as breathe } from 'node:timers/promises';
 import {
   appendDurably,
+  discard,
   errnoOf,
   PLAIN_FILE,
   readTextIfAny,
@@ -96,9 +97,11 @@ export class Snapshot {
       await flush();
       await handle.appendFile(`${JSON.stringify({ sha256: hash.digest('hex') })}\n`);
       await handle.sync();
-    } finally {
-      await handle.close();
+    } catch (error) {
+      await discard(handle, temporary);
+      throw error;
     }
+    await handle.close();
     await rename(temporary, this.#file);
     await syncDirectory(this.#layout.home);
     // Last: noted once more than needed does no harm.
