@@ -69,6 +69,12 @@ export class AssetTable {
     return this.#version;
   }
 
+  /** There will be so many. */
+  reserve(assets: number): void {
+    this.#byId.reserve(assets);
+    this.#byPath.reserve(assets);
+  }
+
   /** @returns -1 when it is not listed */
   find(assetId: string): number {
     const known = this.#lately.get(assetId);
