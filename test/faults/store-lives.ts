@@ -85,6 +85,9 @@ export interface Life {
   ended: 'done' | 'killed' | { fault: string };
 }
 
+/** A life takes a second; this is for a machine that has much else to do. */
+const LONGEST_LIFE_MS = 240_000;
+
 /** Lives one life. @param stopAfterMs killed from outside then */
 export async function live(program: string, folder: string, job: Job, stopAfterMs = 0): Promise<Life> {
   const file = path.join(folder, 'job.json');
@@ -103,7 +106,11 @@ export async function live(program: string, folder: string, job: Job, stopAfterM
   child.stderr.on('data', (piece) => {
     errors += piece;
   });
-  const timer = setTimeout(() => child.kill('SIGKILL'), stopAfterMs || 60_000);
+  let hangs = false;
+  const timer = setTimeout(() => {
+    hangs = stopAfterMs === 0;
+    child.kill('SIGKILL');
+  }, stopAfterMs || LONGEST_LIFE_MS);
   const [code, signal] = await new Promise<[number | null, string | null]>((resolve) =>
     child.once('close', (...end) => resolve(end)),
   );
@@ -114,6 +121,7 @@ export async function live(program: string, folder: string, job: Job, stopAfterM
     .slice(0, -1)
     .map((line) => JSON.parse(line));
   if (code === 0) return { said, ended: 'done' };
+  if (hangs) return { said, ended: { fault: `it does not end by itself: ${JSON.stringify(said.at(-1))}` } };
   return { said, ended: signal === 'SIGKILL' ? 'killed' : { fault: errors } };
 }
 

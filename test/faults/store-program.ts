@@ -261,7 +261,7 @@ const wanted = () =>
   ]);
 
 async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline = performance.now() + 60_000;
+  const deadline = performance.now() + 200_000;
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`this does not come about: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
