@@ -27,7 +27,11 @@ test('what a request is answered depends on these headers, and on no others', as
     open: () => true,
     accepting: () => true,
   });
-  const visitor = { client: new Client('1.2.3.4', 0, 0), standing: 'served' as const, reset: () => undefined };
+  const visitor = {
+    client: new Client('1.2.3.4', 0, 0),
+    standing: 'served' as const,
+    reset: () => undefined,
+  };
   const url = target(mint('/'), '/a.css');
   const seen = new Set<string>();
   const etag = `"${plain.sha256}"`;
