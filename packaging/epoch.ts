@@ -12,6 +12,9 @@ export function sourceEpoch(environment: NodeJS.ProcessEnv = process.env): numbe
     const options = { cwd: import.meta.dirname, encoding: 'utf8' } as const;
     return Number(execFileSync('git', ['log', '-1', '--format=%ct'], options).trim());
   } catch {
-    throw new HearthError('bad_request', 'this is no git checkout: set SOURCE_DATE_EPOCH to seconds since 1970');
+    throw new HearthError(
+      'bad_request',
+      'this is no git checkout: set SOURCE_DATE_EPOCH to seconds since 1970',
+    );
   }
 }

@@ -45,7 +45,11 @@ function install(...args: string[]) {
   );
 }
 
-const skip = !isRoot ? { skip: 'needs root' } : here === undefined ? { skip: `no build for ${process.arch}` } : {};
+const skip = !isRoot
+  ? { skip: 'needs root' }
+  : here === undefined
+    ? { skip: `no build for ${process.arch}` }
+    : {};
 
 describe('install.sh', { ...skip, ...needsTool('libdeflate-gzip') }, () => {
   it('installs what is signed, replaces it whole, keeps settings, and removes it', async (t) => {
@@ -107,17 +111,21 @@ describe('files for Linux', () => {
     execFileSync(requireTool('shellcheck'), ['-S', 'style', INSTALL], { stdio: 'pipe' });
   });
 
-  it('are a unit that systemd takes, and that keeps the agent in', needsTool('systemd-analyze'), async (t) => {
-    const unit = path.join(await tempFolder(t, 'unit'), 'hearth.service');
-    // The program is not installed here.
-    writeFileSync(unit, readFileSync(SERVICE, 'utf8').replace(/^ExecStart=.*/m, 'ExecStart=/bin/true'));
-    const tool = requireTool('systemd-analyze');
-    execFileSync(tool, ['verify', '--man=no', unit], { stdio: 'pipe' });
-    const args = ['security', '--offline=true', '--no-pager', unit];
-    const said = execFileSync(tool, args, { encoding: 'utf8' });
-    const exposure = Number(/Overall exposure level for \S+: ([\d.]+)/.exec(said)?.[1]);
-    assert.ok(exposure < 3, said);
-  });
+  it(
+    'are a unit that systemd takes, and that keeps the agent in',
+    needsTool('systemd-analyze'),
+    async (t) => {
+      const unit = path.join(await tempFolder(t, 'unit'), 'hearth.service');
+      // The program is not installed here.
+      writeFileSync(unit, readFileSync(SERVICE, 'utf8').replace(/^ExecStart=.*/m, 'ExecStart=/bin/true'));
+      const tool = requireTool('systemd-analyze');
+      execFileSync(tool, ['verify', '--man=no', unit], { stdio: 'pipe' });
+      const args = ['security', '--offline=true', '--no-pager', unit];
+      const said = execFileSync(tool, args, { encoding: 'utf8' });
+      const exposure = Number(/Overall exposure level for \S+: ([\d.]+)/.exec(said)?.[1]);
+      assert.ok(exposure < 3, said);
+    },
+  );
 
   it('name options the agent has', () => {
     const set = readFileSync(SERVICE, 'utf8').match(/HEARTH_\w+(?==)/g) ?? [];
