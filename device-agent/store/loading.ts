@@ -216,8 +216,9 @@ export class Loading {
       this.#pendingAt += PENDING_BYTES;
       const assetId = unpackAssetId(this.#pending.subarray(at, at + ASSET_ID_BYTES));
       const isOld = this.#pending[at + ASSET_ID_BYTES] === 1;
-      // The fleet may have spoken of it meanwhile.
-      if (!catalog.assets.has(assetId)) batch.push({ assetId, file: manifests.fileOf(assetId, isOld) });
+      // The fleet may have spoken of it meanwhile; or it lies in both places, where the newer word comes second.
+      if (!catalog.assets.has(assetId) || (this.#isHasty && !isOld))
+        batch.push({ assetId, file: manifests.fileOf(assetId, isOld) });
     }
     if (this.#isHasty) await this.#readHastily(batch);
     else await Promise.all(batch.map(({ assetId }) => this.#read(assetId, false)));
@@ -232,7 +233,7 @@ export class Loading {
     const files = batch.map((one) => one.file);
     await this.#reader.readAll(files, (index, brief) => {
       const assetId = batch[index]?.assetId ?? '';
-      if (!disk.readable) return;
+      if (!disk.readable || brief === 'gone') return;
       const isPlain = typeof brief === 'object' && brief.manifest.assetId === assetId;
       if (!isPlain || catalog.assetCount >= MOST_ASSETS || this.#begun.has(brief.manifest.sha256)) {
         careful.push(assetId);
@@ -240,7 +241,7 @@ export class Loading {
       }
       // It may lie in both places: the newer word counts.
       const known = catalog.assets.get(assetId);
-      if (known && known.issuedAtMs > brief.issuedAtMs) return;
+      if (known && known.issuedAtMs >= brief.issuedAtMs) return;
       const isNew = !catalog.objects.get(brief.manifest.sha256)?.isWanted;
       const { object } = catalog.put(brief.manifest, brief.expiresAtMs, brief.issuedAtMs, brief.pinned);
       if (isNew) object.state = this.#present.has(object.sha256) ? 'complete' : 'absent';
