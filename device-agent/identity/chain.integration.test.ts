@@ -33,10 +33,21 @@ interface Wish {
   more?: Extension[];
 }
 
-async function make({ name, by, ca = false, pathLength, host = NAME, uses, more = [], ...when }: Wish): Promise<Party> {
+async function make({
+  name,
+  by,
+  ca = false,
+  pathLength,
+  host = NAME,
+  uses,
+  more = [],
+  ...when
+}: Wish): Promise<Party> {
   const keys = (await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify'])) as CryptoKeyPair;
   const made = await x509.X509CertificateGenerator.create({
-    serialNumber: Math.floor(Math.random() * 1e9).toString(16).padStart(10, '1'),
+    serialNumber: Math.floor(Math.random() * 1e9)
+      .toString(16)
+      .padStart(10, '1'),
     subject: `CN=${name}`,
     issuer: by ? by.certificate.subject.replace('\n', ', ') : `CN=${name}`,
     notBefore: new Date(when.from ?? NOW_MS - 30 * DAY_MS),
@@ -51,14 +62,22 @@ async function make({ name, by, ca = false, pathLength, host = NAME, uses, more 
         true,
       ),
       ...(ca ? [] : [new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: host }])]),
-      ...(ca && !uses ? [] : [new x509.ExtendedKeyUsageExtension(uses ?? [x509.ExtendedKeyUsage.serverAuth])]),
+      ...(ca && !uses
+        ? []
+        : [new x509.ExtendedKeyUsageExtension(uses ?? [x509.ExtendedKeyUsage.serverAuth])]),
       ...more,
     ],
   });
   return { name, keys, certificate: new X509Certificate(Buffer.from(made.rawData)) };
 }
 
-const root = await make({ name: 'root', by: null, ca: true, from: Date.UTC(2020, 0, 1), to: Date.UTC(2040, 0, 1) });
+const root = await make({
+  name: 'root',
+  by: null,
+  ca: true,
+  from: Date.UTC(2020, 0, 1),
+  to: Date.UTC(2040, 0, 1),
+});
 const middle = await make({ name: 'middle', by: root, ca: true, pathLength: 0 });
 const good = await make({ name: 'server', by: middle });
 const trusts = (chain: Party[], roots = [root], atMs = NOW_MS, host = NAME) =>
@@ -85,7 +104,12 @@ test('everything that is wrong with a chain is seen, whatever the clock says', a
   const tooDeep = await make({ name: 'server', by: deeper });
   const underServer = await make({ name: 'server', by: good });
   const client = await make({ name: 'server', by: middle, uses: [x509.ExtendedKeyUsage.clientAuth] });
-  const mailCa = await make({ name: 'mail', by: root, ca: true, uses: [x509.ExtendedKeyUsage.emailProtection] });
+  const mailCa = await make({
+    name: 'mail',
+    by: root,
+    ca: true,
+    uses: [x509.ExtendedKeyUsage.emailProtection],
+  });
   const underMail = await make({ name: 'server', by: mailCa });
   const narrow = await make({
     name: 'narrow',
@@ -127,7 +151,10 @@ async function fleet(t: TestContext, chain: Party[], date: Date | null) {
   const server = https.createServer(
     {
       cert: chain.map(({ certificate }) => certificate.toString()).join(''),
-      key: KeyObject.from(own?.keys.privateKey as webcrypto.CryptoKey).export({ type: 'pkcs8', format: 'pem' }),
+      key: KeyObject.from(own?.keys.privateKey as webcrypto.CryptoKey).export({
+        type: 'pkcs8',
+        format: 'pem',
+      }),
     },
     (request, response) => {
       if (request.method === 'POST') told.push(request.url ?? '');
@@ -148,7 +175,11 @@ test('a box with its clock at 1970 posts to the right server, and not a byte to 
   const here = await make({ name: 'server', by: middle, host: 'localhost' });
   const roots = [root.certificate];
   const post = (url: string, trusted = roots) =>
-    postJson(url, { claimCode: 'secret' }, { signal: new AbortController().signal, nowMs: 0, roots: trusted });
+    postJson(
+      url,
+      { claimCode: 'secret' },
+      { signal: new AbortController().signal, nowMs: 0, roots: trusted },
+    );
   const right = await fleet(t, [here, middle], new Date(NOW_MS));
   assert.deepEqual(await post(right.url), { status: 200, body: { ok: true } });
   assert.deepEqual(right.told, ['/enrol']);
