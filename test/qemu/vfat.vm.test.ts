@@ -79,7 +79,11 @@ describe('the agent with a FAT32 stick', { timeout: 1_500_000 }, () => {
 
   it('is used again when the stick was pulled, and gives its room back', async () => {
     await rig.board.pullStick();
-    await waitFor(async () => (await rig.link(site, '/small.bin')) === null || null, 'it is not missed', PATIENCE);
+    await waitFor(
+      async () => (await rig.link(site, '/small.bin')) === null || null,
+      'it is not missed',
+      PATIENCE,
+    );
     await rig.board.plugStick();
     for (const each of files.keys()) await assertServed(each);
     const object = '/mnt/usb/hearth/objects';
