@@ -34,7 +34,10 @@ describe('the LAN dashboard, by the keyboard alone', needsTool('chromium', 'font
         `${name}: the heading has not got the focus`,
       );
       if (name === 'network') await visit.press(t('schedule.add'));
-      await page.locator('[aria-busy="true"]').waitFor({ state: 'detached' });
+      await waitFor(
+        async () => (await page.locator('[aria-busy="true"]').count()) === 0 || null,
+        `${name}: it is still loading`,
+      );
       assert.deepEqual(await unreached(page), [], name);
     }
     // Out of a row that is taken away, the keyboard goes on beside it.
@@ -80,6 +83,8 @@ describe('the LAN dashboard, by the keyboard alone', needsTool('chromium', 'font
     await visit.sees(t('wizard.language.title'));
     const moving = () =>
       page.evaluate(async () => {
+        // As it is drawn while the box serves.
+        document.querySelector('.mark')?.classList.add('blaze');
         await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
         return document.getAnimations().filter(({ effect }) => Number(effect?.getTiming().duration) > 1)
           .length;

@@ -31,7 +31,9 @@ export async function unreached(page: Page): Promise<string[]> {
       const ring = getComputedStyle(element.closest('.choice-card') ?? element);
       if (ring.outlineStyle !== 'none' && Number.parseFloat(ring.outlineWidth) >= 2) seen.add(element);
     });
-    return document.querySelectorAll(things).length + 3;
+    // A time of day has a stop for each of its parts, and none of them is told.
+    const parts = 4 * document.querySelectorAll('input[type="time"]').length;
+    return document.querySelectorAll(things).length + parts + 3;
   }, things);
   for (let n = 0; n < most; n++) await page.keyboard.press('Tab');
   return page.evaluate((things) => {
