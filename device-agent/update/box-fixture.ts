@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { tempFolder } from '#agent/store/store-fixture.ts';
@@ -14,6 +14,8 @@ export interface LaunchedBoxOptions {
   /** The root of trust its package brings. */
   root: string;
   env: Record<string, string>;
+  /** A folder whose owner removes it and ends the box: it outlives the test that made it. */
+  keep?: string;
 }
 
 /** A real box: launcher, agent, and what they start, in a process group of its own whose power can be cut. */
@@ -32,10 +34,12 @@ export class LaunchedBox {
   }
 
   static async make(t: TestContext, options: LaunchedBoxOptions): Promise<LaunchedBox> {
-    const folders: [string, string] = [await tempFolder(t, 'box-state'), await tempFolder(t, 'box-disk')];
+    const { keep } = options;
+    const make = (name: string) => (keep ? mkdtemp(path.join(keep, `${name}-`)) : tempFolder(t, name));
+    const folders: [string, string] = [await make('box-state'), await make('box-disk')];
     const box = new LaunchedBox(options, folders);
     await writeFile(box.#rootFile, options.root);
-    t.after(() => box.cutPower());
+    if (!keep) t.after(() => box.cutPower());
     return box;
   }
 

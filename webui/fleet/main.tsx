@@ -18,6 +18,7 @@ import { Boxes } from './views/boxes.tsx';
 import { Login } from './views/door.tsx';
 import { Ledger } from './views/ledger.tsx';
 import { Overview } from './views/overview.tsx';
+import { RolloutPage, Rollouts } from './views/rollouts.tsx';
 import { Sites } from './views/sites.tsx';
 import { Tokens } from './views/tokens.tsx';
 import { WatchPage } from './views/watch.tsx';
@@ -28,6 +29,7 @@ const NAVIGATION = [
   { name: 'sites', icon: 'globe' },
   { name: 'assets', icon: 'files' },
   { name: 'assignments', icon: 'send' },
+  { name: 'rollouts', icon: 'refresh' },
   { name: 'ledger', icon: 'ledger' },
   { name: 'tokens', icon: 'key' },
 ] as const satisfies { name: string; icon: IconName }[];
@@ -51,6 +53,8 @@ function pageOf({ segments: [first, second] }: Route): { section: Section; page:
         section: 'assignments',
         page: second ? <WatchPage key={second} createdAt={second} /> : <Assignments />,
       };
+    case 'rollouts':
+      return { section: 'rollouts', page: second ? <RolloutPage key={second} id={second} /> : <Rollouts /> };
     case 'ledger':
       return { section: 'ledger', page: <Ledger /> };
     case 'tokens':
