@@ -41,7 +41,6 @@ export function statusOf(parts: StatusParts): BoxStatus {
       ...store.disk.usage,
       usedBytes: bytes + parts.content.encodings.usedBytes,
       id: store.disk.id,
-      floorBytes: store.disk.floorBytes,
       reason: store.disk.reason,
       problem: store.disk.problem,
     },
@@ -49,7 +48,6 @@ export function statusOf(parts: StatusParts): BoxStatus {
     holding: { held, downloading, queued, failed, bytes },
     integrity: { ...integrity.progress },
     unsettledBatches: parts.account.unsettled,
-    unsettledBytes: parts.account.unsettledBytes,
   };
 }
 

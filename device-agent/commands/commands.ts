@@ -18,8 +18,6 @@ export interface CommandsOptions {
   configure: (settings: Omit<FleetSettings, 'v' | 'boxId'>) => Promise<void>;
   /** A certificate for the box's own name has come. */
   certificate: (chain: string) => Promise<void>;
-  /** The fleet wants another version here, or none any more. */
-  update: (order: Body<'update'>['order']) => void;
   sendHardware: () => void;
   sendIndex: () => void;
   report: (reports: AssetReport[]) => void;
@@ -63,9 +61,6 @@ export class Commands {
       case 'certificate':
         await this.#options.certificate(body.chain);
         return null;
-      case 'update':
-        this.#options.update(body.order);
-        return null;
       case 'spot-check': {
         const { sha256, chunkIndex, nonce } = body;
         const proof = await proveChunk(this.#options.store, sha256, chunkIndex, nonce);
@@ -77,9 +72,8 @@ export class Commands {
   async #configure(body: Body<'configure'>, issuedAtMs: number): Promise<null> {
     const { clock, configure, replan } = this.#options;
     clock.learn(issuedAtMs);
-    const { heartbeatIntervalMs, deliveryKey, routerUrl } = body;
-    const { relayUrls = [], serverName = null, securePort = null } = body;
-    await configure({ heartbeatIntervalMs, deliveryKey, routerUrl, relayUrls, serverName, securePort });
+    const { heartbeatIntervalMs, deliveryKey, routerUrl, relayUrls = [], serverName = null } = body;
+    await configure({ heartbeatIntervalMs, deliveryKey, routerUrl, relayUrls, serverName });
     // What has expired can be told now.
     replan();
     return null;

@@ -114,7 +114,8 @@ export class DiskChoice {
           );
         }
         await this.#take(mount, marker, foreign);
-        await this.#household.change({ disk: { mount: mountPoint } });
+        const { disk } = this.#household.now;
+        await this.#household.change({ disk: { ...disk, mount: mountPoint } });
         this.#ejected = null;
         this.#log.info({ mount: mountPoint, adopted: foreign }, 'the household chose this disk');
       } catch (error) {

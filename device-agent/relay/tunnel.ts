@@ -1,5 +1,4 @@
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
-import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Identity } from '#agent/identity/identity.ts';
 import { dialFleet, hostAndPort } from '#agent/link/dial.ts';
@@ -105,5 +104,5 @@ export class Tunnel {
 
 function clientOf(headers: IncomingHttpHeaders): string {
   const value = headers[CLIENT_ADDRESS_HEADER];
-  return typeof value === 'string' && isIP(value) !== 0 ? value : '';
+  return typeof value === 'string' ? value.slice(0, 64) : '';
 }

@@ -67,11 +67,6 @@ export class ManifestFiles {
     return record;
   }
 
-  /** Where one was listed. */
-  fileOf(assetId: string, isOld: boolean): string {
-    return isOld ? this.#layout.oldManifest(assetId) : this.#layout.manifest(assetId);
-  }
-
   /** The old place first: killed in between, the newer word is still there. */
   async remove(assetId: string): Promise<void> {
     await removeDurably(this.#layout.oldManifest(assetId));
@@ -94,15 +89,12 @@ export class ManifestFiles {
     await syncDirectory(this.#layout.manifestShard(assetId));
   }
 
-  /**
-   * Every asset id that has a file, without looking into it; some may come twice, first where they once lay. What a
-   * crash left is removed.
-   */
-  async *list(): AsyncGenerator<{ assetId: string; isOld: boolean }> {
+  /** Every asset id that has a file, without looking into it; some may come twice. What a crash left is removed. */
+  async *list(): AsyncGenerator<string> {
     const shards: string[] = [];
     for await (const { name, isFolder } of entriesOf(this.#layout.assets)) {
       const assetId = NAME.exec(name)?.[1];
-      if (assetId && !isFolder) yield { assetId, isOld: true };
+      if (assetId && !isFolder) yield assetId;
       else if (isFolder && SHARD.test(name)) shards.push(name);
     }
     for (const shard of shards) {
@@ -110,7 +102,7 @@ export class ManifestFiles {
       for await (const { name, isFolder } of entriesOf(folder)) {
         const assetId = NAME.exec(name)?.[1];
         if (assetId && path.basename(this.#layout.manifestShard(assetId)) === shard && !isFolder)
-          yield { assetId, isOld: false };
+          yield assetId;
         else if (TEMPORARY.test(name) && !isFolder) await rm(path.join(folder, name), { force: true });
       }
     }

@@ -28,8 +28,6 @@ export interface BrokerOptions {
   routerUrl: () => string;
   /** Boxes are `<label>.<this>`; null: they have no names. */
   boxDomain: string | null;
-  /** Where clients find boxes' TLS at relays. */
-  securePort: number;
 }
 
 /** Messages of one box that may wait for the database; a box that sends faster is cut off and comes back. */
@@ -320,7 +318,7 @@ export class Broker implements Link {
   }
 
   #reachOf(boxIds: string[]): Promise<Map<string, Reach>> {
-    return reachOf(this.#db, boxIds, this.#options.boxDomain, this.#options.securePort);
+    return reachOf(this.#db, boxIds, this.#options.boxDomain);
   }
 
   async #configure(boxId: string, reach: Reach | undefined): Promise<void> {

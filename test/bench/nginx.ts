@@ -20,7 +20,7 @@ export interface Nginx {
   port: number;
   /** Null without a certificate. */
   securePort: number | null;
-  /** Its workers. */
+  /** Its one worker, and its master. */
   workerPids: number[];
   stop(): Promise<void>;
 }
@@ -31,13 +31,12 @@ export interface CertificateFiles {
   key: string;
 }
 
-/** Starts nginx over `root`, with one worker if nothing else is said; null where it is not installed. Answers 302 at /redirect. */
+/** Starts nginx with one worker over `root`; null where it is not installed. Answers 302 at /redirect. */
 export async function startNginx(
   kind: NginxKind,
   root: string,
   directory: string,
   certificate: CertificateFiles | null = null,
-  workers = 1,
 ): Promise<Nginx | null> {
   const program = findTool('nginx');
   if (program === null) return null;
@@ -47,8 +46,7 @@ export async function startNginx(
     ? `listen 127.0.0.1:${securePort} ssl; ssl_certificate ${certificate.cert}; ssl_certificate_key ${certificate.key};
        ssl_protocols TLSv1.3; ssl_session_cache shared:bench:1m;`
     : '';
-  const name = workers === 1 ? `nginx-${kind}` : `nginx-${kind}-${workers}`;
-  const home = join(directory, name);
+  const home = join(directory, `nginx-${kind}`);
   mkdirSync(home, { recursive: true });
   // Its worker runs as another user when we are root.
   for (const path of [directory, home, root]) chmodSync(path, 0o755);
@@ -58,7 +56,7 @@ export async function startNginx(
   );
   writeFileSync(
     conf,
-    `daemon off; worker_processes ${workers}; pid nginx.pid; error_log error.log;
+    `daemon off; worker_processes 1; pid nginx.pid; error_log error.log;
      events { worker_connections 4096; }
      http {
        ${SETTINGS[kind]} ${temporary.join(' ')}
@@ -87,7 +85,7 @@ export async function startNginx(
     { timeoutMs: 10_000 },
   );
   return {
-    name,
+    name: `nginx-${kind}`,
     port,
     securePort,
     workerPids: childrenOf(child.pid ?? 0),

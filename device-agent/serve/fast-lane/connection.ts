@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { Visitor } from '../connections.ts';
 import type { Delivery } from '../delivery.ts';
 import type { OpenFile } from '../open-files.ts';
@@ -7,9 +8,8 @@ import { PIECE_BYTES } from '../pieces/piece-cache.ts';
 import type { ObjectBody, Reply } from '../reply.ts';
 import { serverTiming } from '../server-timing.ts';
 import type { Lane } from './lane.ts';
-import type { Wire, WireEvents } from './wire.ts';
 
-const TIMED_OUT = Buffer.from('HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n');
+const TIMED_OUT = 'HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n';
 /** What a connection is given at first, and at least, bytes. */
 const FIRST_SLICE_BYTES = 256 * 1024;
 const LEAST_SLICE_BYTES = 16 * 1024;
@@ -23,9 +23,9 @@ const SLOW_MS = 500;
  * One connection in the fast lane: one response at a time, of which one slice at a time is with the kernel. No
  * promise and no closure for each slice: callbacks are made once.
  */
-export class FastConnection implements WireEvents {
+export class FastConnection {
   readonly #lane: Lane;
-  readonly #wire: Wire;
+  readonly #socket: Socket;
   readonly #visitor: Visitor;
   /** The response under way; `body` is null once its last byte is with the kernel. */
   #reply: Reply | null = null;
@@ -48,9 +48,6 @@ export class FastConnection implements WireEvents {
   #given: Piece | null = null;
   #file: OpenFile | null = null;
   #reading = false;
-  /** What is answered is being decided elsewhere; and whether the connection ends with it. */
-  #isDeciding = false;
-  #isLast = false;
   #cancelWait: (() => void) | null = null;
   #clientEnded = false;
   #closed = false;
@@ -59,23 +56,29 @@ export class FastConnection implements WireEvents {
 
   constructor(lane: Lane, socket: Socket, visitor: Visitor) {
     this.#lane = lane;
+    this.#socket = socket;
     this.#visitor = visitor;
     this.#idleSince = lane.ticks;
-    this.#wire = lane.wireOf(socket, this);
-    this.#mostSliceBytes = this.#wire.isSecure ? MOST_SECURE_SLICE_BYTES : Number.POSITIVE_INFINITY;
+    this.#mostSliceBytes = socket instanceof TLSSocket ? MOST_SECURE_SLICE_BYTES : Number.POSITIVE_INFINITY;
+    socket.setTimeout(lane.parts.limits.stalledMs);
+    socket.on('data', this.#onData);
+    socket.on('end', this.#onEnd);
+    socket.on('error', ignore);
+    socket.on('timeout', this.#onStalled);
+    socket.on('close', this.#onClose);
   }
 
   get idle(): boolean {
-    return this.#body === null && !this.#isDeciding;
+    return this.#body === null;
   }
 
   get sourceKey(): string | null {
     return this.#body?.source.key ?? null;
   }
 
-  cut(): void {
-    this.#wire.cut();
-  }
+  readonly cut = (): void => {
+    this.#socket.destroy();
+  };
 
   /** Broken off with what the kernel still holds for it: see `Visitor.reset`. */
   readonly #reset = (): void => {
@@ -85,49 +88,32 @@ export class FastConnection implements WireEvents {
 
   /** Ends a connection that has been idle for so many ticks; `fresh`: that has not sent a byte yet. */
   tick(idleTicks: number, freshTicks: number): void {
-    this.#wire.tick(this.#lane.parts.clock.monotonic());
-    if (!this.idle) return;
+    if (this.#body !== null) return;
     const ticks = this.#lane.ticks - this.#idleSince;
     if (ticks <= (this.#isFresh ? freshTicks : idleTicks)) return;
-    if (this.#isFresh) this.#wire.say([TIMED_OUT]);
+    if (this.#isFresh) this.#socket.write(TIMED_OUT);
     this.cut();
   }
 
-  onBytes(buffer: Buffer, length: number): void {
-    if (!this.idle || this.#wire.isEnding) {
-      // The next request, before this one is answered.
-      this.#wire.keep(buffer, length);
+  readonly #onData = (chunk: Buffer): void => {
+    const socket = this.#socket;
+    if (this.#body !== null || socket.writableEnded) {
+      // The next request, before this one is answered: it waits in the socket.
+      socket.pause();
+      socket.unshift(chunk);
       return;
     }
     this.#isFresh = false;
     const { requests, parts } = this.#lane;
-    const request = requests.read(buffer, length);
+    const request = requests.read(chunk);
     if (request === null) {
-      this.#handOver(Buffer.from(buffer.subarray(0, length)));
+      this.#handOver(chunk);
       return;
     }
     const { target, headers, isLast } = request;
     parts.meter.responses++;
-    this.#isLast = isLast;
-    const reply = parts.decider.ask(
-      { method: 'GET', target, headers, visitor: this.#visitor },
-      this.#decided,
-    );
-    if (reply) this.#carry(isLast ? { ...reply, close: true } : reply);
-    else this.#isDeciding = true;
-  }
-
-  /** What was asked elsewhere has been decided; null: it never will be. */
-  readonly #decided = (reply: Reply | null): void => {
-    this.#isDeciding = false;
-    if (reply && !this.#closed) {
-      this.#carry(this.#isLast ? { ...reply, close: true } : reply);
-      return;
-    }
-    const { decider, meter } = this.#lane.parts;
-    if (reply?.body?.kind === 'object') decider.forgo(reply.body);
-    meter.responses--;
-    this.cut();
+    const reply = parts.decider.decide({ method: 'GET', target, headers, visitor: this.#visitor });
+    this.#carry(isLast ? { ...reply, close: true } : reply);
   };
 
   #carry(reply: Reply): void {
@@ -172,8 +158,12 @@ export class FastConnection implements WireEvents {
   #say(reply: Reply, text: Buffer | null): void {
     const { parts, heads } = this.#lane;
     const head = heads.of(reply, null, parts.decider.date());
+    const socket = this.#socket;
     parts.up.spend(head.length + (text?.length ?? 0));
-    this.#wire.say(text ? [head, text] : [head]);
+    socket.cork();
+    socket.write(head);
+    if (text) socket.write(text);
+    socket.uncork();
     this.#finish();
   }
 
@@ -205,15 +195,11 @@ export class FastConnection implements WireEvents {
   };
 
   #answerInstead(body: ObjectBody): void {
-    this.#isLast ||= this.#reply?.close ?? false;
+    const close = this.#reply?.close ?? false;
     this.#letGo();
     this.#body = null;
-    this.#reply = null;
-    const other = body.instead();
-    if (other instanceof Promise) {
-      this.#isDeciding = true;
-      void other.then(this.#decided);
-    } else this.#decided(other);
+    const reply = body.instead();
+    this.#carry(close ? { ...reply, close } : reply);
   }
 
   /** @param readMs null: it was in memory */
@@ -284,11 +270,11 @@ export class FastConnection implements WireEvents {
     // What was read is held already, and is let go when it has been sent; a small object with its last slice.
     if (piece === this.#given && piece.bytes.length < sizeBytes) this.#given = null;
     else pieces.hold(piece);
-    const wire = this.#wire;
-    const buffers: Buffer[] = [];
+    const socket = this.#socket;
+    socket.cork();
     if (this.#head) {
       up.spend(this.#head.length);
-      buffers.push(this.#head);
+      socket.write(this.#head);
       this.#head = null;
     }
     while (piece) {
@@ -299,17 +285,21 @@ export class FastConnection implements WireEvents {
       this.#at += length;
       this.#credit -= length;
       this.#writing += length;
-      buffers.push(bytes);
-      // TLS copies what comes in several buffers.
-      const isMore = this.#credit > 0 && !wire.isSecure;
-      piece = isMore ? pieces.get(key, Math.floor(this.#at / PIECE_BYTES)) : undefined;
-      if (piece) pieces.hold(piece);
+      piece = this.#credit > 0 ? pieces.get(key, Math.floor(this.#at / PIECE_BYTES)) : undefined;
+      if (piece) {
+        pieces.hold(piece);
+        socket.write(bytes);
+      } else socket.write(bytes, this.#written);
     }
     if (this.#at < this.#end) this.#slicedAtMs = clock.monotonic();
-    if (wire.send(buffers)) this.onSent();
+    socket.uncork();
   }
 
-  onSent(): void {
+  readonly #written = (error?: Error | null): void => {
+    if (error || this.#socket.destroyed) {
+      this.cut();
+      return;
+    }
     this.#dropHeld();
     this.#delivery?.add(this.#writing);
     this.#writing = 0;
@@ -322,10 +312,8 @@ export class FastConnection implements WireEvents {
     else if (tookMs < QUICK_MS)
       this.#sliceBytes = Math.min(this.#lane.mostSliceBytes(), this.#sliceBytes * 4);
     // Where the kernel takes slice after slice at once, nobody else would have a turn until it is full.
-    // Within TLS each slice has waited for a turn of the event loop already.
-    if (this.#wire.isSecure && this.#lane.isCalm) this.proceed();
-    else this.#lane.queue(this);
-  }
+    this.#lane.queue(this);
+  };
 
   /** Its turn has come. @returns bytes that it may have sent */
   proceed(): number {
@@ -360,13 +348,12 @@ export class FastConnection implements WireEvents {
   #finish(): void {
     if (this.#reply === null || this.#reading) return;
     const { close } = this.#reply;
-    const { meter, up, decider } = this.#lane.parts;
-    if (this.#delivery) this.#delivery.end();
-    else if (this.#body) decider.forgo(this.#body);
-    this.#delivery = null;
+    const { meter, up } = this.#lane.parts;
     this.#reply = null;
     this.#body = null;
     this.#head = null;
+    this.#delivery?.end();
+    this.#delivery = null;
     this.#letGo();
     if (this.#credit + this.#writing > 0) up.giveBack(this.#credit + this.#writing);
     this.#credit = 0;
@@ -374,9 +361,9 @@ export class FastConnection implements WireEvents {
     meter.responses--;
     if (this.#closed) return;
     this.#idleSince = this.#lane.ticks;
-    if (close) this.#wire.endSoon();
-    else if (this.#clientEnded) this.#wire.end();
-    else this.#wire.resume();
+    if (close) this.#socket.destroySoon();
+    else if (this.#clientEnded) this.#socket.end();
+    else if (this.#socket.isPaused()) this.#socket.resume();
   }
 
   #letGo(): void {
@@ -396,7 +383,12 @@ export class FastConnection implements WireEvents {
 
   /** From here on the connection is node:http's. */
   #handOver(bytes: Buffer): void {
-    const socket = this.#wire.release();
+    const socket = this.#socket;
+    socket.off('data', this.#onData);
+    socket.off('end', this.#onEnd);
+    socket.off('error', ignore);
+    socket.off('timeout', this.#onStalled);
+    socket.off('close', this.#onClose);
     this.#lane.forget(this);
     this.#closed = true;
     this.#lane.parts.toNodeHttp(socket);
@@ -404,22 +396,24 @@ export class FastConnection implements WireEvents {
     socket.resume();
   }
 
-  onEnd(): void {
+  readonly #onEnd = (): void => {
     this.#clientEnded = true;
-    if (this.idle) this.#wire.end();
-  }
+    if (this.#body === null) this.#socket.end();
+  };
 
-  /** A wait for the line or the disk is not the client's fault. */
-  onStalled(): void {
-    if (this.#writing > 0 || this.#wire.isEnding) this.#reset();
-  }
+  /** Nothing has gone either way for too long. A wait for the line or the disk is not the client's fault. */
+  readonly #onStalled = (): void => {
+    if (this.#writing > 0 || this.#socket.writableEnded) this.#reset();
+  };
 
-  onClose(): void {
+  readonly #onClose = (): void => {
     this.#closed = true;
     this.#cancelWait?.();
     this.#cancelWait = null;
     this.#lane.forget(this);
     // Only now does the kernel no longer read what was to be written.
     this.#finish();
-  }
+  };
 }
+
+function ignore(): void {}

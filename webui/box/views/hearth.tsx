@@ -13,8 +13,7 @@ import {
 } from '../../shared/format.ts';
 import { putQuery, refreshQueries, useAction } from '../../shared/query.ts';
 import { href } from '../../shared/router.ts';
-import { creditsOfToday } from '../charts.ts';
-import { api, useSettings } from '../state.ts';
+import { api } from '../state.ts';
 import { t } from '../text.ts';
 import { headline, type Remedy } from '../troubles.ts';
 import { formatMbit } from '../units.ts';
@@ -117,15 +116,13 @@ export function Countdown({ leftMs }: { leftMs: number }) {
 }
 
 function Figures({ status, earnings }: { status: BoxStatus; earnings: Earnings | null | undefined }) {
-  const timeZone = useSettings().data?.timeZone ?? 'UTC';
-  const today = creditsOfToday(earnings ?? null, timeZone, Date.now());
+  const today = earnings?.days.at(-1);
+  const isToday = today?.date === new Date().toISOString().slice(0, 10);
   return (
     <dl class="hearth-facts">
       <div>
         <dt>
-          {today && !today.isToday
-            ? t('head.earnedOn', { day: formatDay(today.date) })
-            : t('head.earnedToday')}
+          {today && !isToday ? t('head.earnedOn', { day: formatDay(today.date) }) : t('head.earnedToday')}
         </dt>
         <dd title={today ? t('common.credits', { n: formatCredits(today.microCredits) }) : undefined}>
           {today ? (

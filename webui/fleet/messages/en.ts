@@ -1,7 +1,4 @@
-import { rolloutsEn } from './en-rollouts.ts';
-
 export const fleetEn = {
-  ...rolloutsEn,
   'app.name': 'Hearth',
   'app.title': 'Hearth fleet',
   'login.title': 'Hearth fleet',

@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks';
 import type { Box } from '#protocol/http-fleet.ts';
 import { Bar, CellBar } from '../../shared/components/bars.tsx';
-import { When } from '../../shared/components/basics.tsx';
+import { Button, When } from '../../shared/components/basics.tsx';
 import { ListCard } from '../../shared/components/list.tsx';
 import {
   formatBytes,
@@ -15,18 +15,19 @@ import { href } from '../../shared/router.ts';
 import { api } from '../state.ts';
 import { t } from '../text.ts';
 import { AddBox } from './add-box.tsx';
-import { AddPage, BoxState, LIST_INTERVAL_MS, routeText } from './parts.tsx';
+import { BoxState, Head, LIST_INTERVAL_MS, routeText } from './parts.tsx';
 
 export function Boxes() {
   const [pages, setPages] = useState(1);
+  const [adding, setAdding] = useState(false);
   const boxes = usePages<Box>(api, '/boxes', LIST_INTERVAL_MS, pages);
   return (
-    <AddPage
-      title={t('nav.boxes')}
-      lead={t('boxes.lead')}
-      add={t('boxes.add')}
-      dialog={(onClose) => <AddBox onClose={onClose} />}
-    >
+    <>
+      <Head title={t('nav.boxes')} lead={t('boxes.lead')}>
+        <Button kind="primary" icon="plus" onClick={() => setAdding(true)}>
+          {t('boxes.add')}
+        </Button>
+      </Head>
       <ListCard
         query={boxes}
         empty={{ title: t('boxes.none.title'), text: t('boxes.none.text') }}
@@ -34,7 +35,8 @@ export function Boxes() {
       >
         {(items) => <BoxTable items={items} />}
       </ListCard>
-    </AddPage>
+      {adding ? <AddBox onClose={() => setAdding(false)} /> : null}
+    </>
   );
 }
 

@@ -11,21 +11,23 @@ import { href } from '../../shared/router.ts';
 import { isHostname, isOrigin } from '../paths.ts';
 import { api } from '../state.ts';
 import { t } from '../text.ts';
-import { AddPage, LIST_INTERVAL_MS } from './parts.tsx';
+import { Head, LIST_INTERVAL_MS } from './parts.tsx';
 
 export function Sites() {
   const sites = useQuery<{ items: Site[] }>(api, '/sites', LIST_INTERVAL_MS);
+  const [adding, setAdding] = useState(false);
   return (
-    <AddPage
-      title={t('nav.sites')}
-      lead={t('sites.lead')}
-      add={t('sites.add')}
-      dialog={(onClose) => <AddSite onClose={onClose} />}
-    >
+    <>
+      <Head title={t('nav.sites')} lead={t('sites.lead')}>
+        <Button kind="primary" icon="plus" onClick={() => setAdding(true)}>
+          {t('sites.add')}
+        </Button>
+      </Head>
       <ListCard query={sites} empty={{ title: t('sites.none.title'), text: t('sites.none.text') }}>
         {(items) => <SiteTable items={items} />}
       </ListCard>
-    </AddPage>
+      {adding ? <AddSite onClose={() => setAdding(false)} /> : null}
+    </>
   );
 }
 

@@ -44,7 +44,7 @@ export function Wizard({ settings }: { settings: HouseholdSettings }) {
         const diskChosen = now.disk.state !== 'absent';
         const step = stepOf(first === 'welcome' ? named : undefined, { setupNeeded: false, diskChosen });
         return (
-          <Frame step={step} words={step === 'pair' && isPaired(now.link.state) ? 'paired' : step}>
+          <Frame step={step}>
             {step === 'language' ? <LanguageStep /> : null}
             {step === 'password' ? <PasswordStep /> : null}
             {step === 'disk' ? <DiskStep /> : null}
@@ -58,8 +58,7 @@ export function Wizard({ settings }: { settings: HouseholdSettings }) {
 }
 
 /** Mark, how far one is, one card. */
-function Frame(props: { step: Step; words?: Step | 'paired'; children: ComponentChildren }) {
-  const { step, words = step, children } = props;
+function Frame({ step, children }: { step: Step; children: ComponentChildren }) {
   const heading = useRef<HTMLHeadingElement>(null);
   const first = useRef(true);
   // Before anybody can see it and begin to type: late, it would take the focus out of a field.
@@ -67,9 +66,9 @@ function Frame(props: { step: Step; words?: Step | 'paired'; children: Component
     // A step that takes the place of another is told by its heading; the page as it opens is not.
     if (!first.current) heading.current?.focus();
     first.current = false;
-  }, [words]);
+  }, [step]);
   const at = STEPS.indexOf(step);
-  document.title = `${t(`wizard.${words}.title`)} · ${t('app.title')}`;
+  document.title = `${t(`wizard.${step}.title`)} · ${t('app.title')}`;
   return (
     <main class="wizard">
       <div class="wizard-top">
@@ -94,9 +93,9 @@ function Frame(props: { step: Step; words?: Step | 'paired'; children: Component
         <div class="door-lead">
           <p class="soft small">{t('wizard.at', { n: at + 1, of: STEPS.length })}</p>
           <h1 ref={heading} tabIndex={-1}>
-            {t(`wizard.${words}.title`)}
+            {t(`wizard.${step}.title`)}
           </h1>
-          <p class="soft">{t(`wizard.${words}.lead`)}</p>
+          <p class="soft">{t(`wizard.${step}.lead`)}</p>
         </div>
         {children}
       </div>
@@ -204,14 +203,13 @@ function LineStep({ settings }: { settings: HouseholdSettings }) {
   );
 }
 
-const isPaired = (linkState: string) => linkState !== 'unpaired' && linkState !== 'pairing';
-
 function PairStep({ linkState }: { linkState: string }) {
   const finish = useAction(async () => {
     await changeSettings({ wizardDone: true });
     navigate(href());
   });
-  if (isPaired(linkState)) {
+  const unpaired = linkState === 'unpaired' || linkState === 'pairing';
+  if (!unpaired) {
     return (
       <>
         <Note tone="good">

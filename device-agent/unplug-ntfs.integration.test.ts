@@ -1,3 +1,0 @@
-import { testUnplugging } from './unplug-fixture.ts';
-
-testUnplugging('ntfs');
