@@ -19,8 +19,8 @@ const FOLDERS = ['protocol', 'device-agent', 'fleet-server', 'webui', 'local', '
 
 const TIERS = [
   { name: 'unit', concurrency: 2, timeoutMs: 120_000, postgres: false },
-  { name: 'integration', concurrency: 2, timeoutMs: 300_000, postgres: true },
-  { name: 'browser', concurrency: 1, timeoutMs: 300_000, postgres: true },
+  { name: 'integration', concurrency: 2, timeoutMs: 600_000, postgres: true },
+  { name: 'browser', concurrency: 1, timeoutMs: 600_000, postgres: true },
   // Emulated boards: a core each for many minutes, and only when asked for (npm run test:qemu).
   { name: 'vm', concurrency: 1, timeoutMs: 3_600_000, postgres: true },
 ] as const;
