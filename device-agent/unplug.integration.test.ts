@@ -114,7 +114,7 @@ for (const { kind, cycles } of [
         `${agent.contentUrl}/c/${token}/${asset.siteId}${encodePath(asset.path)}`,
         bytes,
       );
-      await until(() => seen.whole > CLIENTS || failed.aborted, 'it is served');
+      await until(() => seen.whole > CLIENTS || failed.aborted, 'it is served', 90_000);
       const rss: number[] = [];
       const backMs: number[] = [];
       for (let cycle = 0; cycle < cycles && !failed.aborted; cycle++) {
@@ -132,7 +132,7 @@ for (const { kind, cycles } of [
         const from = performance.now();
         await until(() => seen.whole > whole || failed.aborted, 'it is served again');
         backMs.push(Math.round(performance.now() - from));
-        await until(() => seen.whole > whole + 2 * CLIENTS || failed.aborted, 'it is served to all');
+        await until(() => seen.whole > whole + 2 * CLIENTS || failed.aborted, 'it is served to all', 90_000);
         rss.push(await rssOf(agent));
       }
       await end();
