@@ -253,12 +253,12 @@ test('agent: killed while serving, nothing is counted twice and nearly nothing i
   await fleet.command(boxId, { type: 'cache', asset, ttlMs: null });
   await reported(fleet, asset.assetId, 'held');
   let received = 0;
-  // What ended so long before a kill, ms, was appended by then: ten times the distance of two appends.
-  const safeMs = 2_000;
+  // What ended so long before a kill, ms, was appended by then: five times the distance of two appends.
+  const safeMs = 1_000;
   let safe = 0;
   for (let round = 0; round < 5; round++) {
     const ended: { atMs: number; bytes: number }[] = [];
-    const stopAt = performance.now() + safeMs + 300 + Math.random() * 400;
+    const stopAt = performance.now() + 2 * safeMs + Math.random() * 400;
     let running = true;
     const client = async () => {
       while (running) {

@@ -230,9 +230,9 @@ export class Agent {
         ...CONTENT_LIMITS,
         maxConnections: options.maxConnections,
         client: {
+          ...CONTENT_LIMITS.client,
           connections: options.clientConnections,
           requestsPerSecond: options.clientRequestsPerSecond,
-          loopback: false,
         },
       },
       boxId: () => this.#membership.boxId,

@@ -5,6 +5,7 @@ import * as z from 'zod';
 import type { HouseholdSettings } from '#protocol/household.ts';
 import { DEFAULT_HOUSEHOLD } from '#protocol/household.ts';
 import { claimCodeSchema } from '#protocol/ids.ts';
+import { CLIENT_LIMITS } from './serve/clients.ts';
 
 const port = (fallback: number) =>
   z.coerce.number('must be a number').int().min(0).max(65535).default(fallback);
@@ -30,6 +31,8 @@ function defaultWebui(): string {
   const bundled = !import.meta.url.endsWith('.ts');
   return path.resolve(import.meta.dirname, '..', bundled ? '' : 'dist', 'webui', 'box');
 }
+
+const perClient = z.coerce.number('must be a number').int().min(0).max(100_000);
 
 /** Every option of the agent, from the environment. */
 const environmentSchema = z.object({
@@ -87,12 +90,12 @@ const environmentSchema = z.object({
     .int()
     .min(0)
     .default(16 * 1024 * 1024),
-  /** Client connections served at once; more are closed at once. */
+  /** Client connections served at once; an eighth more are sent back to the router, the rest closed. */
   HEARTH_MAX_CONNECTIONS: z.coerce.number('must be a number').int().min(1).max(100_000).default(1024),
   /** Connections of one client (IPv6: one /64); requests over more are answered 429. 0: no bound. */
-  HEARTH_CLIENT_CONNECTIONS: z.coerce.number('must be a number').int().min(0).max(100_000).default(256),
+  HEARTH_CLIENT_CONNECTIONS: perClient.default(CLIENT_LIMITS.connections),
   /** Requests of one client a second in the long run, ten times as many at once; more: 429. 0: no bound. */
-  HEARTH_CLIENT_REQUESTS: z.coerce.number('must be a number').int().min(0).max(100_000).default(200),
+  HEARTH_CLIENT_REQUESTS: perClient.default(CLIENT_LIMITS.requestsPerSecond),
   /** How long running responses may take to end at SIGTERM. */
   HEARTH_DRAIN_MS: ms(0, 600_000, 10_000),
   /** Upper bound of the integrity self-check's reading, bytes per second. */
