@@ -27,12 +27,14 @@ export async function killAgents(t: TestContext): Promise<void> {
 export interface AgentProgram {
   node: string;
   script: string;
+  /** Arguments before the script: where `node` is an emulator or a loader. */
+  before?: string[];
 }
 const SOURCES: AgentProgram = { node: process.execPath, script: MAIN };
 
 /** Starts the agent with free ports on loopback; it may end at any moment. */
-export function spawnAgent(t: TestContext, env: Record<string, string>, program = SOURCES) {
-  const child = spawn(program.node, [program.script], {
+export function spawnAgent(t: TestContext, env: Record<string, string>, program: AgentProgram = SOURCES) {
+  const child = spawn(program.node, [...(program.before ?? []), program.script], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       PATH: process.env.PATH,
@@ -69,7 +71,7 @@ export function spawnAgent(t: TestContext, env: Record<string, string>, program 
 export async function startAgent(
   t: TestContext,
   env: Record<string, string>,
-  program = SOURCES,
+  program: AgentProgram = SOURCES,
 ): Promise<AgentProcess> {
   const { child, stop } = spawnAgent(t, env, program);
   const log: string[] = [];

@@ -34,7 +34,8 @@ import { urlOf } from './options.ts';
 import { Executor } from './plan/executor.ts';
 import { BoxReaching } from './reach/box-reach.ts';
 import { Relaying } from './relay/relaying.ts';
-import { CONTENT_LIMITS, ContentServer } from './serve/content-server.ts';
+import { ContentServer } from './serve/content-server.ts';
+import { CONTENT_LIMITS } from './serve/limits.ts';
 import { ServingMeter } from './serve/meter.ts';
 import { CertificateFiles, Certificates } from './serve/tls/certificates.ts';
 import { TokenGate } from './serve/token-gate.ts';
@@ -47,6 +48,8 @@ import { IntegrityCheck } from './store/integrity.ts';
 import { Store } from './store/store.ts';
 import { StoreNews } from './store-news.ts';
 import { Clock } from './time/clock.ts';
+import { BoxUpdate } from './update/box-update.ts';
+import { SELF_TEST_SITE } from './update/self-test.ts';
 import type { Line } from './uplink/line.ts';
 import { openLine } from './uplink/line.ts';
 import type { Uplink } from './uplink/uplink.ts';
@@ -93,14 +96,24 @@ export class Agent {
   readonly #relaying: Relaying;
   readonly #membership: Membership;
   readonly #collector: IdleCollector;
+  readonly #update: BoxUpdate;
   #contentUrl = '';
   /** What it listens on, once it does. */
   #contentPort = 0;
   /** Where boxes of the same network find the content. */
   #lanUrl = '';
 
-  /** Reads the state directory, looks at the disk, listens. @throws HearthError when the state is damaged */
-  static async start(options: Options, log: Logger, logs: LogRing | null = null): Promise<Agent> {
+  /**
+   * Reads the state directory, looks at the disk, listens.
+   * @param restart ends this process so that its launcher starts another version; returns at once
+   * @throws HearthError when the state is damaged
+   */
+  static async start(
+    options: Options,
+    log: Logger,
+    logs: LogRing | null = null,
+    restart: () => void = () => undefined,
+  ): Promise<Agent> {
     const state = new StateDirectory(options.stateDir);
     await state.open();
     const opened = {
@@ -109,7 +122,7 @@ export class Agent {
       certificate: await BoxCertificate.open(options.stateDir),
       identity: await state.readIdentity(),
     };
-    const agent = new Agent(options, opened, log, logs);
+    const agent = new Agent(options, opened, log, logs, restart);
     await agent.#start();
     return agent;
   }
@@ -124,6 +137,7 @@ export class Agent {
     },
     log: Logger,
     logs: LogRing | null,
+    restart: () => void,
   ) {
     const { state, household, certificate, identity } = opened;
     const clock = this.#clock;
@@ -205,6 +219,7 @@ export class Agent {
         bytesPerSecond: options.checkBytesPerSecond,
         periodMs: options.scrubPeriodMs,
         busy: () => this.#meter.responses > 0,
+        alongside: (sha256) => this.#content.encodings.recheck(sha256),
         onProgress: (found, finished) => this.#integrityProgress(found, finished),
       },
     });
@@ -237,10 +252,12 @@ export class Agent {
       },
       boxId: () => this.#membership.boxId,
       routerUrl: () => this.#membership.settings?.routerUrl ?? null,
+      workers: options.workers > 1 ? { count: options.workers, script: process.argv[1] ?? '' } : null,
       up: this.#uplink.up,
       accepting: () => this.#uplink.accepting,
       ageSeconds: (issuedAtMs) => this.#validity.ageSeconds(issuedAtMs),
       onDelivered: ({ token, siteId, prefix }, assetId, bytes, requests) => {
+        if (siteId === SELF_TEST_SITE) return;
         this.#account.record({ token, siteId, prefix, assetId, bytes, requests });
         this.#evictor.used(assetId, bytes, requests);
       },
@@ -258,6 +275,7 @@ export class Agent {
       clock,
       configure: (settings) => this.#membership.configure(settings),
       certificate: (chain) => certificate.accept(chain),
+      update: (order) => this.#update.order(order),
       sendHardware: () => this.#membership.session?.sendHardware(),
       sendIndex: () => this.#membership.session?.sendIndex(),
       report: (reports) => {
@@ -269,7 +287,6 @@ export class Agent {
       certificate,
       certificates: this.certificates,
       content: this.#content,
-      securePort: () => this.#content.securePort,
       request: (csr) => this.#membership.session?.requestCertificate(csr),
       clock,
       log,
@@ -278,6 +295,8 @@ export class Agent {
     this.#reach = new BoxReaching({
       bind: options.bind,
       port: () => this.#contentPort,
+      securePort: () => this.#content.securePort,
+      relaySecurePort: () => this.#membership.settings?.securePort ?? null,
       mapping: options.portMapping,
       configuredUrl: options.contentUrl,
       checkMs: options.portCheckMs,
@@ -291,6 +310,19 @@ export class Agent {
     });
     this.#collector = new IdleCollector({
       busy: () => this.#meter.responses > 0 || this.#downloads.running > 0,
+    });
+    this.#update = new BoxUpdate({
+      options,
+      store: this.#store,
+      disk: this.#disk,
+      uplink: this.#uplink,
+      household,
+      clock,
+      log,
+      session: () => this.#membership.session,
+      identity: () => this.#membership.settings,
+      contentUrl: () => this.#lanUrl,
+      restart,
     });
     this.#password = new Password(options.stateDir);
     this.#lan = this.#makeLan(logs);
@@ -306,6 +338,7 @@ export class Agent {
       account: options.deliveriesOn === 'disk' ? this.#account : null,
       activity: this.#activity,
       log,
+      recall: () => this.#evictor.recall(),
       replan: () => this.#executor.wake(),
       sendIndex: () => this.#membership.session?.sendIndex(),
     });
@@ -342,6 +375,7 @@ export class Agent {
     await this.#disk.start();
     await within(this.#watch.settled(), DISK_START_MS, undefined);
     await within(this.#line.settled(), DISK_START_MS, undefined);
+    await this.#update.start();
     await this.#membership.start();
   }
 
@@ -349,6 +383,7 @@ export class Agent {
   async close(): Promise<void> {
     this.#collector.close();
     await this.#membership.retire();
+    await this.#update.close();
     await this.#certificateFiles?.close();
     await this.#content.drain(this.#options.drainMs);
     // After the last response: those under way come through the mapping.
@@ -385,6 +420,7 @@ export class Agent {
         this.#fetching.peers.beginSession();
         this.#tellIntegrity();
         this.#relaying.askForCertificate();
+        this.#update.tell();
       },
     };
   }
@@ -394,6 +430,7 @@ export class Agent {
     return {
       uptimeMs: Math.floor(process.uptime() * 1000),
       contentUrl: this.#reach.contentUrl() ?? this.#contentUrl,
+      secureUrl: this.#secureUrl(),
       lanUrl: this.#lanUrl,
       serving: {
         connections: this.#content.connections,
@@ -403,12 +440,20 @@ export class Agent {
       store: {
         state: this.#disk.state,
         ...this.#disk.usage,
+        roomBytes: this.#disk.spareBytes,
         usedBytes: bytes + this.#content.encodings.usedBytes,
         objects,
       },
       rssBytes: process.memoryUsage.rss(),
       load: os.loadavg()[0] ?? 0,
     };
+  }
+
+  /** Where TLS is taken, as far as this box knows; with an address set by hand nothing is. */
+  #secureUrl(): string | null {
+    const port = this.#content.securePort;
+    if (port === null || this.#options.contentUrl !== null) return null;
+    return this.#reach.secureUrl() ?? urlOf(this.#options.bind, port).replace(/^http:/, 'https:');
   }
 
   #integrityProgress(found: { sha256: string; chunkIndex: number }[], finished: boolean): void {

@@ -1,6 +1,5 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
-import { pathToFileURL } from 'node:url';
 import type { BuildOptions, Plugin } from 'esbuild';
 import { build } from 'esbuild';
 
@@ -15,8 +14,9 @@ export const AGENT_BUNDLE = path.resolve(import.meta.dirname, '..', 'dist', 'age
 export const AGENT_ENVIRONMENT = {
   NODE_OPTIONS: '--max-semi-space-size=1',
   MALLOC_ARENA_MAX: '1',
-  // Said aloud, it stays: glibc else raises it with the largest buffer that was ever freed.
-  MALLOC_TRIM_THRESHOLD_: '131072',
+  // Said aloud, it stays: glibc else raises it with the largest buffer that was ever freed. With less, what TLS
+  // encrypts for one client is given back to the kernel, and asked for again, for each slice.
+  MALLOC_TRIM_THRESHOLD_: '1048576',
 };
 
 /**
@@ -26,6 +26,8 @@ export const AGENT_ENVIRONMENT = {
  */
 const UNREACHED: Record<string, string> = {
   ws: 'module.exports = class WebSocket {};',
+  // Of TUF delegations, which releases have none of.
+  minimatch: 'exports.minimatch = () => { throw new Error("delegated"); };',
   socks: 'module.exports = {};',
   'worker-timers': 'module.exports = { setInterval, clearInterval, setTimeout, clearTimeout };',
   'thread-stream': 'module.exports = class ThreadStream {};',
@@ -69,9 +71,10 @@ const COMMON: BuildOptions = {
 /**
  * Bundles the agent for Node 20.11, the oldest it must run on. Libraries that are imported when needed become files
  * of their own, so that an idle box does not hold them in memory.
+ * @param version what it calls itself, if not what the sources say
  * @returns the program's path
  */
-export async function buildAgent(folder = AGENT_BUNDLE): Promise<string> {
+export async function buildAgent(folder = AGENT_BUNDLE, version?: string): Promise<string> {
   rmSync(folder, { recursive: true, force: true });
   const later = new Set<string>();
   const setApart: Plugin = {
@@ -90,7 +93,11 @@ export async function buildAgent(folder = AGENT_BUNDLE): Promise<string> {
     entryPoints: [path.join(import.meta.dirname, 'main.ts')],
     outfile: path.join(folder, 'main.cjs'),
     plugins: [leaveOut, setApart],
-    define: { 'import.meta.dirname': '__dirname', 'import.meta.url': '__filename' },
+    define: {
+      'import.meta.dirname': '__dirname',
+      'import.meta.url': '__filename',
+      ...(version !== undefined && { HEARTH_VERSION: JSON.stringify(version) }),
+    },
   });
   for (const name of later) {
     const contents = `module.exports = require(${JSON.stringify(name)});`;
@@ -106,9 +113,4 @@ export async function buildAgent(folder = AGENT_BUNDLE): Promise<string> {
 
 function fileOf(name: string): string {
   return `${name.replace(/^@/, '').replaceAll('/', '-')}.cjs`;
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const program = await buildAgent();
-  process.stdout.write(`${path.relative(process.cwd(), program)}\n`);
 }

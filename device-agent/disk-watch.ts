@@ -9,6 +9,7 @@ import { Leftovers } from './store/adoption.ts';
 import { diskTurns } from './store/disk-turns.ts';
 import type { IntegrityCheck } from './store/integrity.ts';
 import type { Store } from './store/store.ts';
+import { backoffMs } from './time/backoff.ts';
 
 export interface DiskWatchParts {
   store: Store;
@@ -19,12 +20,14 @@ export interface DiskWatchParts {
   account: Account | null;
   activity: ActivityLog;
   log: Logger;
+  /** Before a disk is read: what else lies on it is remembered. */
+  recall: () => Promise<void>;
   replan: () => void;
   sendIndex: () => void;
 }
 
-/** A disk that could not be followed is tried again after this long, ms. */
-const AGAIN_MS = 5_000;
+/** A disk that could not be followed is tried again after the first, and at the latest the second of these, ms. */
+const AGAIN = { baseMs: 200, capMs: 5_000 };
 
 /** What the agent does when the disk goes, comes back, fills up or stops taking writes. */
 export class DiskWatch {
@@ -33,6 +36,8 @@ export class DiskWatch {
   #turn: Promise<void> = Promise.resolve();
   #loaded = false;
   #counting = false;
+  /** Times in a row that a change could not be followed. */
+  #failures = 0;
   /** Whether the fleet knows this disk as one that can be read. */
   #told: boolean | null = null;
 
@@ -65,9 +70,12 @@ export class DiskWatch {
     const { log, store } = this.#parts;
     this.#turn = this.#turn
       .then(() => this.#react(state))
+      .then(() => {
+        this.#failures = 0;
+      })
       .catch((error) => {
         log.error({ reason: messageOf(error) }, 'a change of the disk was not followed yet');
-        setTimeout(() => this.#follow(store.disk.state), AGAIN_MS).unref();
+        setTimeout(() => this.#follow(store.disk.state), backoffMs(AGAIN, this.#failures++)).unref();
       });
   }
 
@@ -80,25 +88,37 @@ export class DiskWatch {
     const { store, downloads, account, replan, sendIndex } = this.#parts;
     const { disk } = store;
     const count = disk.takesSmallFiles;
+    // First of all: whatever fails below, what comes back is read anew.
+    if (!disk.readable) this.#loaded = false;
     if (account && this.#counting && !count) await account.useFolder(null);
     if (!disk.readable) {
-      this.#loaded = false;
       this.#leftovers.close();
       await downloads.stopAll();
     } else if (!this.#loaded) {
       await downloads.stopAll();
+      await this.#parts.recall();
       await store.load();
       await this.#leftovers.look();
       this.#loaded = true;
     }
     if (account && !this.#counting && count) await account.useFolder(disk.layout.deliveries);
     this.#counting = count;
-    if (state === 'full') await this.#leftovers.drop();
+    if (state === 'full') await this.#makeRoom();
     if (state === 'ok') this.#forgiveDisk();
     // The fleet is told anew when what is held has changed with the disk, not when it is slow for a moment.
     if (disk.readable !== this.#told) sendIndex();
     this.#told = disk.readable;
     replan();
+  }
+
+  /** What nothing needs goes before anything that was asked for. */
+  async #makeRoom(): Promise<void> {
+    const { store, content } = this.#parts;
+    const before = this.#leftovers.bytes + content.encodings.usedBytes;
+    if (before === 0) return;
+    await this.#leftovers.drop();
+    await content.encodings.shed();
+    void store.disk.look();
   }
 
   /** Reading an object has failed: it is out of service from now on, and is fetched again where that fails. */

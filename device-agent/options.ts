@@ -6,6 +6,7 @@ import type { HouseholdSettings } from '#protocol/household.ts';
 import { DEFAULT_HOUSEHOLD } from '#protocol/household.ts';
 import { claimCodeSchema } from '#protocol/ids.ts';
 import { CLIENT_LIMITS } from './serve/clients.ts';
+import { MOST_WORKERS, workersFor } from './serve/workers/count.ts';
 
 const port = (fallback: number) =>
   z.coerce.number('must be a number').int().min(0).max(65535).default(fallback);
@@ -35,7 +36,7 @@ function defaultWebui(): string {
 const perClient = z.coerce.number('must be a number').int().min(0).max(100_000);
 
 /** Every option of the agent, from the environment. */
-const environmentSchema = z.object({
+export const environmentSchema = z.object({
   /** Identity, keys and the password's hash. Internal flash: written only when one of them changes. */
   HEARTH_STATE_DIR: folder,
   /**
@@ -92,10 +93,23 @@ const environmentSchema = z.object({
     .default(16 * 1024 * 1024),
   /** Client connections served at once; an eighth more are sent back to the router, the rest closed. */
   HEARTH_MAX_CONNECTIONS: z.coerce.number('must be a number').int().min(1).max(100_000).default(1024),
+  /** Processes that serve clients; 1: the agent itself alone; `auto`: as many as this machine has use for. */
+  HEARTH_WORKERS: z
+    .string()
+    .regex(/^(auto|[1-9]\d?)$/, `must be a number from 1 to ${MOST_WORKERS}, or auto`)
+    .transform((word) =>
+      word === 'auto' ? workersFor(os.availableParallelism(), os.totalmem()) : Number(word),
+    )
+    .refine((count) => count <= MOST_WORKERS, `must be a number from 1 to ${MOST_WORKERS}, or auto`)
+    .default(1),
   /** Connections of one client (IPv6: one /64); requests over more are answered 429. 0: no bound. */
   HEARTH_CLIENT_CONNECTIONS: perClient.default(CLIENT_LIMITS.connections),
   /** Requests of one client a second in the long run, ten times as many at once; more: 429. 0: no bound. */
   HEARTH_CLIENT_REQUESTS: perClient.default(CLIENT_LIMITS.requestsPerSecond),
+  /** The root of trust for updates that came with the package; without one no update is taken. */
+  HEARTH_UPDATE_ROOT: folder.optional(),
+  /** How long a new version may take to prove itself before the box goes back. */
+  HEARTH_UPDATE_DEADLINE_MS: ms(10_000, 3_600_000, 240_000),
   /** How long running responses may take to end at SIGTERM. */
   HEARTH_DRAIN_MS: ms(0, 600_000, 10_000),
   /** Upper bound of the integrity self-check's reading, bytes per second. */
@@ -135,9 +149,13 @@ export interface Options {
   diskProbeMs: number;
   diskFloorBytes: number;
   maxConnections: number;
+  /** 1: no process beside this one. */
+  workers: number;
   clientConnections: number;
   clientRequestsPerSecond: number;
   drainMs: number;
+  updateRoot: string | null;
+  updateDeadlineMs: number;
   checkBytesPerSecond: number;
   scrubPeriodMs: number;
   originConnections: number;
@@ -192,9 +210,12 @@ export function readOptions(environment: NodeJS.ProcessEnv): { options: Options 
       diskProbeMs: env.HEARTH_DISK_PROBE_MS,
       diskFloorBytes: env.HEARTH_DISK_FLOOR_BYTES,
       maxConnections: env.HEARTH_MAX_CONNECTIONS,
+      workers: env.HEARTH_WORKERS,
       clientConnections: env.HEARTH_CLIENT_CONNECTIONS,
       clientRequestsPerSecond: env.HEARTH_CLIENT_REQUESTS,
       drainMs: env.HEARTH_DRAIN_MS,
+      updateRoot: env.HEARTH_UPDATE_ROOT ?? null,
+      updateDeadlineMs: env.HEARTH_UPDATE_DEADLINE_MS,
       checkBytesPerSecond: env.HEARTH_CHECK_BYTES_PER_SECOND,
       scrubPeriodMs: env.HEARTH_SCRUB_DAYS * 86_400_000,
       originConnections: env.HEARTH_ORIGIN_CONNECTIONS,

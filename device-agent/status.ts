@@ -41,6 +41,7 @@ export function statusOf(parts: StatusParts): BoxStatus {
       ...store.disk.usage,
       usedBytes: bytes + parts.content.encodings.usedBytes,
       id: store.disk.id,
+      floorBytes: store.disk.floorBytes,
       reason: store.disk.reason,
       problem: store.disk.problem,
     },
@@ -48,6 +49,7 @@ export function statusOf(parts: StatusParts): BoxStatus {
     holding: { held, downloading, queued, failed, bytes },
     integrity: { ...integrity.progress },
     unsettledBatches: parts.account.unsettled,
+    unsettledBytes: parts.account.unsettledBytes,
   };
 }
 

@@ -2,6 +2,7 @@ import type { AssetReport, AssetState } from '#protocol/messages.ts';
 import { ASSET_STATES } from '#protocol/messages.ts';
 import type { ActivityLog } from './activity/activity.ts';
 import type { Removal, Store } from './store/store.ts';
+import { SELF_TEST_ASSET } from './update/self-test.ts';
 
 /** An asset remembers in a few bits what was last told of it; 0 is nothing yet. */
 const codeOf = (state: AssetState) => ASSET_STATES.indexOf(state) + 1;
@@ -21,6 +22,10 @@ export class StoreNews {
     to: { report: (report: AssetReport) => void; replan: () => void },
   ) {
     store.on((event) => {
+      const assetId =
+        event.type === 'removed' ? event.assetId : 'asset' in event ? event.asset.assetId : null;
+      // It comes and goes within this box.
+      if (assetId === SELF_TEST_ASSET) return to.replan();
       if (event.type === 'removed') {
         const { assetId, sha256, how, path } = event;
         activity.add(`asset_${how}`, { path });

@@ -69,7 +69,9 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
         import('./router/redirect-counts.ts'),
         import('./router/router.ts'),
       ]);
-      catalogue = new Catalogue(db, options.HEARTH_HEARTBEAT_MS, log);
+      const { HEARTH_BOX_DOMAIN: domain, HEARTH_RELAY_TLS_PORT: relayTlsPort } = options;
+      const names = domain ? { domain, relayPort: options.HEARTH_BOX_TLS_PORT ?? relayTlsPort } : null;
+      catalogue = new Catalogue(db, options.HEARTH_HEARTBEAT_MS, log, names);
       const router = new Router(
         catalogue,
         {
@@ -147,6 +149,7 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
           heartbeatIntervalMs: options.HEARTH_HEARTBEAT_MS,
           routerUrl: () => urls.router,
           boxDomain: options.HEARTH_BOX_DOMAIN ?? null,
+          securePort: options.HEARTH_BOX_TLS_PORT ?? options.HEARTH_RELAY_TLS_PORT,
         },
       });
       const started = broker;
@@ -177,7 +180,12 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
         spotChecksPerHour: options.HEARTH_SPOT_CHECKS_PER_HOUR,
         dial: dialParts,
         dialEveryMs: DIAL_EVERY_MS,
+        boxDomain: options.HEARTH_BOX_DOMAIN ?? null,
         heartbeatMs: options.HEARTH_HEARTBEAT_MS,
+        updateUrls: () => ({
+          metadataUrl: `${urls.api}/api/v1/updates/metadata`,
+          artefactsUrl: options.HEARTH_ARTEFACTS_URL ?? `${urls.api}/api/v1/updates/artefacts`,
+        }),
       });
     }
 

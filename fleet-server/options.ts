@@ -22,6 +22,14 @@ const nameServer = z.string().transform((text, context) => {
   const ofFamily = (family: number) => addresses.filter((one) => isIP(one) === family);
   return { name, a: ofFamily(4), aaaa: ofFamily(6) };
 });
+/** 0 is no bound. */
+const bytesPerSecond = z.coerce
+  .number('must be a number')
+  .int()
+  .min(0)
+  .max(1e12)
+  .default(0)
+  .transform((rate) => (rate === 0 ? null : rate));
 const httpUrl = z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, ''));
 
 /**
@@ -44,6 +52,8 @@ const optionsSchema = z.object({
   HEARTH_RELAY_PORT: port(7082),
   /** Where clients' own TLS is carried to boxes, by server name. */
   HEARTH_RELAY_TLS_PORT: port(7444),
+  /** The port of that in clients' URLs, where it is another: a box asks its router for the same. */
+  HEARTH_BOX_TLS_PORT: z.coerce.number('must be a number').int().min(1).max(65535).optional(),
   HEARTH_API_URL: httpUrl.optional(),
   HEARTH_ROUTER_URL: httpUrl.optional(),
   HEARTH_BROKER_URL: z.url({ protocol: /^mqtts$/ }).optional(),
@@ -78,11 +88,17 @@ const optionsSchema = z.object({
   HEARTH_ACME_PER_3_HOURS: z.coerce.number('must be a number').int().min(1).default(200),
   /** How long streams through the relay may take to end when it stops. */
   HEARTH_RELAY_DRAIN_MS: z.coerce.number('must be a number').int().min(0).max(600_000).default(5_000),
+  /** What a relay carries at most, bytes a second, to clients and from them; 0: as much as it can. */
+  HEARTH_RELAY_BYTES_PER_SECOND: bytesPerSecond,
+  /** The same for each box. */
+  HEARTH_RELAY_BOX_BYTES_PER_SECOND: bytesPerSecond,
   /**
    * Whether boxes are dialled at loopback and private addresses too. Only where fleet and boxes stand in one network:
    * on the internet a box could have the fleet ask its own neighbours.
    */
   HEARTH_DIAL_PRIVATE: z.enum(['on', 'off']).default('off'),
+  /** Where boxes fetch executables, by their SHA-256, if not from this API: a CDN in front of it, say. */
+  HEARTH_ARTEFACTS_URL: httpUrl.optional(),
   HEARTH_KEYS_DIR: z.string().min(1),
   HEARTH_WEBUI_DIR: z.string().min(1).optional(),
   HEARTH_HEARTBEAT_MS: z.coerce.number('must be a number').int().min(100).max(3_600_000).default(30_000),

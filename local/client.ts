@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto';
 import { lookup as systemLookup } from 'node:dns';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { request } from 'node:http';
+import { request as requestSecurely } from 'node:https';
+import { isIPv6 } from 'node:net';
 import { HearthError } from '#protocol/errors.ts';
 
 /** What a client got in the end. */
@@ -28,6 +30,10 @@ export interface FetchOptions {
   /** Read no faster than this, bytes per second; for tests that need a download to last. */
   maxBytesPerSecond?: number;
   signal?: AbortSignal;
+  /** Where names are that only this client is to know; null: ask the system. */
+  addressOf?: (hostname: string) => string | null;
+  /** Who signs servers' certificates, PEM; default: the public CAs. */
+  ca?: string;
 }
 
 /**
@@ -52,14 +58,17 @@ function fetchOnce(url: string, options: FetchOptions, hops: Fetched['hops']): P
   return new Promise((done, fail) => {
     const broken = (error: Error) =>
       fail(new HearthError('unavailable', `${url}: ${error.message}`, { cause: error }));
-    const outgoing = request(
+    const send = url.startsWith('https:') ? requestSecurely : request;
+    const outgoing = send(
       url,
       {
         method: options.method ?? 'GET',
         headers: options.headers,
         agent: false,
         signal: options.signal,
-        lookup: (hostname, lookup, callback) => resolveName(hostname, lookup, callback),
+        ...(options.ca !== undefined && { ca: options.ca }),
+        lookup: (hostname, lookup, callback) =>
+          resolveName(hostname, options.addressOf?.(hostname) ?? null, lookup, callback),
       },
       (response) => {
         hops.push({ url, status: response.statusCode ?? 0 });
@@ -114,11 +123,18 @@ async function readBody(
 
 type LookupCallback = (error: NodeJS.ErrnoException | null, address: never, family?: number) => void;
 
-function resolveName(hostname: string, options: object, callback: LookupCallback): void {
-  if (hostname === 'localhost' || hostname.endsWith('.localhost')) {
-    const address = { address: '127.0.0.1', family: 4 };
-    if ('all' in options && options.all) callback(null, [address] as never);
-    else callback(null, address.address as never, 4);
+function resolveName(
+  hostname: string,
+  known: string | null,
+  options: object,
+  callback: LookupCallback,
+): void {
+  const isHere = hostname === 'localhost' || hostname.endsWith('.localhost');
+  const address = known ?? (isHere ? '127.0.0.1' : null);
+  if (address !== null) {
+    const family = isIPv6(address) ? 6 : 4;
+    if ('all' in options && options.all) callback(null, [{ address, family }] as never);
+    else callback(null, address as never, family);
     return;
   }
   systemLookup(hostname, options, callback as never);

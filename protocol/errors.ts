@@ -54,6 +54,18 @@ export const ERROR_CODES = {
   disk_full: 507,
   disk_failing: 503,
   not_held: 404,
+  // releases and updates
+  release_malformed: 400,
+  release_signature: 403,
+  release_expired: 403,
+  release_rollback: 409,
+  release_unsuitable: 409,
+  artefact_mismatch: 502,
+  update_no_trust: 409,
+  update_unrunnable: 409,
+  update_unhealthy: 409,
+  update_crashed: 409,
+  update_timeout: 409,
   // money
   ledger_unbalanced: 409,
   idempotency_conflict: 409,

@@ -63,8 +63,11 @@ export const householdSettingsSchema = z.object({
 });
 export type HouseholdSettings = z.infer<typeof householdSettingsSchema>;
 
-/** A change to some of the settings; a section that is named is replaced whole. */
-export const settingsChangeSchema = householdSettingsSchema.omit({ v: true }).partial();
+/** A change to some of the settings: what is not named, also within a section, stays as it is. */
+export const settingsChangeSchema = householdSettingsSchema
+  .omit({ v: true })
+  .extend({ disk: diskSettingsSchema.partial(), uplink: uplinkSettingsSchema.partial() })
+  .partial();
 export type SettingsChange = z.infer<typeof settingsChangeSchema>;
 
 /**

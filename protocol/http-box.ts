@@ -53,6 +53,8 @@ export const boxStatusSchema = z.object({
     totalBytes: count,
     freeBytes: count,
     usedBytes: count,
+    /** Free space that is always left to the disk's owner: what the household chose, else the box's option. */
+    floorBytes: count,
     /** The id in the disk's marker; null while there is none. */
     id: z.string().nullable(),
     /** Why it is not `ok`, as a code (device-agent/store/disk-place.ts) that the page puts into words. */
@@ -77,6 +79,8 @@ export const boxStatusSchema = z.object({
   }),
   /** Batches of deliveries not yet settled by the fleet. */
   unsettledBatches: count,
+  /** What was delivered and is not yet settled, by the box's own count. */
+  unsettledBytes: count,
 });
 export type BoxStatus = z.infer<typeof boxStatusSchema>;
 
@@ -204,6 +208,19 @@ export const boxLogsSchema = z.object({
 });
 export type LogLine = z.infer<typeof boxLogsSchema>['items'][number];
 
+/** `GET /api/events?since=&log=`: `since` is the id of the last event seen, as `Last-Event-ID`, which goes first. */
+export const eventsQuerySchema = z.object({
+  since: z.string().max(64).optional(),
+  /** `1`: the log too. */
+  log: z.literal('1').optional(),
+});
+/** The event `log`: new lines of every level, oldest first. */
+export const logEventSchema = boxLogsSchema.extend({
+  /** Lines before these that were left out: there were too many at once. */
+  skipped: count,
+});
+export type LogEvent = z.infer<typeof logEventSchema>;
+
 /** `GET /api/earnings`: the fleet's own object, as last received; null before the first. */
 export const boxEarningsSchema = z.object({ earnings: earningsSchema.nullable() });
 
@@ -227,6 +244,7 @@ export const ACTIVITY_KINDS = [
   'command_refused',
   'paused',
   'resumed',
+  'password_set',
 ] as const;
 /** `GET /api/activity`, newest first, at most 200, kept in memory. Texts are made by the dashboard from `kind`. */
 export const activitySchema = z.object({

@@ -4,7 +4,7 @@ import * as z from 'zod';
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
 
 /** What an id names; the prefix is part of the id, so that a log line explains itself. */
-export type IdPrefix = 'box' | 'site' | 'asset' | 'asg' | 'cmd' | 'tnt' | 'dlv' | 'xfr' | 'disk';
+export type IdPrefix = 'box' | 'site' | 'asset' | 'asg' | 'cmd' | 'tnt' | 'dlv' | 'roll' | 'xfr' | 'disk';
 
 /** A new id: the prefix, a hyphen and 80 random bits as 16 characters of Crockford's base 32, lower case. */
 export function newId(prefix: IdPrefix): string {
@@ -24,6 +24,7 @@ export const assignmentIdSchema = idOf('asg');
 export const commandIdSchema = idOf('cmd');
 export const tenantIdSchema = idOf('tnt');
 export const deliveryBatchIdSchema = idOf('dlv');
+export const rolloutIdSchema = idOf('roll');
 export const transferIdSchema = idOf('xfr');
 
 /** A new one-time claim code: 12 characters in groups of four, 60 random bits, no letters that look alike. */

@@ -49,6 +49,10 @@ export const LIMITS = {
   certificateChainChars: 32_000,
   /** Relays a box is told of. */
   relays: 16,
+  /** Metadata files in one publication of releases. */
+  metadataFiles: 300,
+  /** Boxes named by one rollout. */
+  boxesPerRollout: 10_000,
   /** Rows in one page of an API list. */
   pageRows: 200,
 } as const;

@@ -5,6 +5,7 @@ import { evictionsSchema, evictionsVerdictSchema } from './evictions.ts';
 import { assetIdSchema, boxIdSchema, commandIdSchema, deliveryBatchIdSchema, siteIdSchema } from './ids.ts';
 import { LIMITS } from './limits.ts';
 import { DIAL_CODES, DIALS_AT_ONCE, dialTargetSchema } from './reach.ts';
+import { updateOrderSchema, updateReportSchema } from './release.ts';
 
 /** The version in every message and topic. A change that an old peer would misread gets a new number. */
 export const PROTOCOL_VERSION = 1;
@@ -54,6 +55,8 @@ export const heartbeatSchema = z.object({
   uptimeMs: count,
   /** Where this box serves content, as far as it knows; the fleet checks before it believes. */
   contentUrl: contentUrlSchema,
+  /** The same over TLS, by address: `https://192.0.2.1:7444`. Clients are sent there by the box's name. */
+  secureUrl: contentUrlSchema.nullish(),
   /** Where boxes of the same network find it, if that is elsewhere. */
   lanUrl: contentUrlSchema.nullish(),
   serving: z.object({ connections: count, bytesPerSecond: z.number().min(0), bytesTotal: bytes }),
@@ -61,6 +64,8 @@ export const heartbeatSchema = z.object({
     state: diskStateSchema,
     totalBytes: bytes,
     freeBytes: bytes,
+    /** What the box may still write, with the household's quota and floor; unknown to older agents. */
+    roomBytes: bytes.optional(),
     usedBytes: bytes,
     objects: count,
   }),
@@ -209,6 +214,9 @@ export const dialWantedSchema = z.object({
   targets: z.array(dialTargetSchema).min(1).max(DIALS_AT_ONCE),
 });
 
+/** How a box that can be updated stands with updates: after hello, and on each change. */
+export const updateSchema = z.object({ ...base, ...updateReportSchema.shape });
+
 const UP = {
   hello: helloSchema,
   offline: offlineSchema,
@@ -223,6 +231,7 @@ const UP = {
   evictions: evictionsSchema,
   'dial-wanted': dialWantedSchema,
   'certificate-request': certificateRequestSchema,
+  update: updateSchema,
 } as const;
 
 // ---------------------------------------------------------------------------------------------- fleet to box
@@ -264,6 +273,8 @@ export const commandBodySchema = z.discriminatedUnion('type', [
   }),
   /** A certificate for the box's own name, for the key of its last `certificate-request`: PEM, leaf first. */
   z.object({ type: z.literal('certificate'), chain: z.string().max(LIMITS.certificateChainChars) }),
+  /** Come to another version; only to boxes that have sent `update`. */
+  z.object({ type: z.literal('update'), order: updateOrderSchema }),
   /** Settings that belong to the fleet; sent after every hello. `issuedAt` tells a box without a clock the time. */
   z.object({
     type: z.literal('configure'),
@@ -276,6 +287,8 @@ export const commandBodySchema = z.discriminatedUnion('type', [
     relayUrls: z.array(relayUrlSchema).max(LIMITS.relays).optional(),
     /** The box's own name, for which it is to ask for a certificate; null or absent: it has none. */
     serverName: z.string().max(253).nullable().optional(),
+    /** The port clients find boxes' TLS at through relays: mapped to the same one, a box has one URL either way. */
+    securePort: z.int().min(1).max(65_535).nullable().optional(),
   }),
 ]);
 export type CommandBody = z.infer<typeof commandBodySchema>;
@@ -323,6 +336,14 @@ export const earningsSchema = z.object({
   days: z
     .array(z.object({ date: z.iso.date(), microCredits: microCreditsSchema, bytes, requests: count }))
     .max(30),
+  /**
+   * What was settled in each UTC hour of the last two days, oldest first, hours without anything left out: a
+   * household's day is none of UTC's. Absent from a fleet of before they were told.
+   */
+  hours: z
+    .array(z.object({ at: timeSchema, microCredits: microCreditsSchema, bytes, requests: count }))
+    .max(50)
+    .optional(),
   /** The newest settled lines, newest first: what was paid, for what, and what bound it. */
   lines: z
     .array(

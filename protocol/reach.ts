@@ -130,6 +130,8 @@ export type BoxReach = z.infer<typeof boxReachSchema>;
 export const dialTargetSchema = z.object({
   address: z.union([z.ipv4(), z.ipv6()]),
   port: z.int().min(1).max(65_535),
+  /** By TLS, for the box's own name and with the certificate the fleet got for it. */
+  secure: z.boolean().optional(),
 });
 export type DialTarget = z.infer<typeof dialTargetSchema>;
 /** Addresses in one request: one or two of each family. */

@@ -15,7 +15,17 @@ import { isDebian } from './support/tools.ts';
  * instead.
  */
 const ROOT = join(import.meta.dirname, '..');
-const FOLDERS = ['protocol', 'device-agent', 'fleet-server', 'webui', 'local', 'firmware', 'test'];
+const FOLDERS = [
+  'protocol',
+  'shaping',
+  'device-agent',
+  'fleet-server',
+  'webui',
+  'local',
+  'firmware',
+  'packaging',
+  'test',
+];
 
 const TIERS = [
   { name: 'unit', concurrency: 2, timeoutMs: 120_000, postgres: false },

@@ -7,10 +7,10 @@ import type { IntervalHistogram } from 'node:perf_hooks';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Shaper } from '#agent/uplink/shaper.ts';
 import { UplinkTest } from '#agent/uplink/uplink-test.ts';
 import { waitFor } from '#fleet/client/fleet-api.ts';
 import type { Asset, Site } from '#protocol/http-fleet.ts';
+import { Shaper } from '#shaping/shaper.ts';
 import { useSystem } from '#test/support/system.ts';
 
 const MIB = 1024 * 1024;

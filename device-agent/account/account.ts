@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { messageOf } from '#protocol/errors.ts';
 import type { Delivery } from '#protocol/messages.ts';
 import type { Batch } from './batch.ts';
-import { makeBatches } from './batch.ts';
+import { bytesOf, makeBatches } from './batch.ts';
 import { DeliveryFiles } from './delivery-files.ts';
 import { readSegment, segmentText, Tally } from './tally.ts';
 
@@ -23,8 +23,8 @@ export interface AccountOptions {
 /** One segment's batches, waiting to be settled. */
 interface Waiting {
   seq: number;
-  /** Those not yet settled. */
-  batchIds: Set<string>;
+  /** Those not yet settled, with the bytes they tell of. */
+  batches: Map<string, number>;
   /** In memory while they are nowhere else. */
   inMemory: Batch[] | null;
   /** False while a segment on the disk could yet give these counts another batch id. */
@@ -75,7 +75,14 @@ export class Account {
 
   /** Batches not yet settled. */
   get unsettled(): number {
-    return this.#waiting.reduce((sum, waiting) => sum + waiting.batchIds.size, 0);
+    return this.#waiting.reduce((sum, waiting) => sum + waiting.batches.size, 0);
+  }
+
+  /** Bytes delivered that the fleet has not settled yet, those that are in no batch yet included. */
+  get unsettledBytes(): number {
+    let bytes = this.#tally.bytes;
+    for (const { batches } of this.#waiting) for (const each of batches.values()) bytes += each;
+    return bytes;
   }
 
   /** Takes note of bytes the kernel took. */
@@ -123,7 +130,7 @@ export class Account {
     const ids: string[] = [];
     for (const waiting of this.#waiting) {
       if (!waiting.sendable) continue;
-      for (const batchId of waiting.batchIds) {
+      for (const batchId of waiting.batches.keys()) {
         if (ids.length >= limit) return ids;
         ids.push(batchId);
       }
@@ -133,7 +140,7 @@ export class Account {
 
   /** A batch as it is to be sent; null when it has been settled, or cannot be read now. */
   async payloadOf(batchId: string): Promise<string | null> {
-    const waiting = this.#waiting.find((entry) => entry.batchIds.has(batchId));
+    const waiting = this.#waiting.find((entry) => entry.batches.has(batchId));
     if (!waiting?.sendable) return null;
     try {
       const batches = waiting.inMemory ?? (await this.#files?.readBatches(waiting.seq)) ?? [];
@@ -150,10 +157,10 @@ export class Account {
    */
   async settled(batchId: string): Promise<boolean> {
     return this.#alone(async () => {
-      const waiting = this.#waiting.find((entry) => entry.batchIds.has(batchId));
+      const waiting = this.#waiting.find((entry) => entry.batches.has(batchId));
       if (!waiting) return false;
-      waiting.batchIds.delete(batchId);
-      if (waiting.batchIds.size > 0) return true;
+      waiting.batches.delete(batchId);
+      if (waiting.batches.size > 0) return true;
       this.#waiting = this.#waiting.filter((entry) => entry !== waiting);
       // Should the file outlive this, the batch is sent again, and settled again for nothing.
       if (!waiting.inMemory) await this.#files?.removeBatches(waiting.seq);
@@ -180,7 +187,7 @@ export class Account {
       try {
         const batches = await files.readBatches(seq);
         served.add(seq);
-        this.#waiting.push({ seq, batchIds: idsOf(batches), inMemory: null, sendable: true });
+        this.#waiting.push({ seq, batches: bytesById(batches), inMemory: null, sendable: true });
       } catch (error) {
         this.#options.log.warn({ seq, reason: messageOf(error) }, 'batches of deliveries cannot be read');
       }
@@ -206,7 +213,7 @@ export class Account {
     if (batches.length > 0) await files.writeBatches(seq, batches);
     await files.removeSegment(seq);
     if (batches.length === 0) return;
-    this.#waiting.push({ seq, batchIds: idsOf(batches), inMemory: null, sendable: true });
+    this.#waiting.push({ seq, batches: bytesById(batches), inMemory: null, sendable: true });
   }
 
   /** Ends the open segment, making its batches; a new one begins. */
@@ -227,7 +234,7 @@ export class Account {
     const batches = makeBatches(lines, this.#options.stamp());
     if (batches.length === 0) return;
     // Nothing of it is on the disk: nothing can give it a second id, and it may be sent as it is.
-    this.#waiting.push({ seq, batchIds: idsOf(batches), inMemory: batches, sendable: handle === null });
+    this.#waiting.push({ seq, batches: bytesById(batches), inMemory: batches, sendable: handle === null });
     await this.#persistWaiting();
   }
 
@@ -307,6 +314,6 @@ export class Account {
   }
 }
 
-function idsOf(batches: readonly Batch[]): Set<string> {
-  return new Set(batches.map((batch) => batch.batchId));
+function bytesById(batches: readonly Batch[]): Map<string, number> {
+  return new Map(batches.map((batch) => [batch.batchId, bytesOf(batch)]));
 }

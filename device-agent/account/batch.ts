@@ -1,7 +1,7 @@
 import { newId } from '#protocol/ids.ts';
 import { LIMITS } from '#protocol/limits.ts';
 import type { Delivery } from '#protocol/messages.ts';
-import { encodeUp, PROTOCOL_VERSION } from '#protocol/messages.ts';
+import { encodeUp, PROTOCOL_VERSION, parseUp } from '#protocol/messages.ts';
 
 /** A batch as it is sent, again and again, until it is settled. */
 export interface Batch {
@@ -34,4 +34,13 @@ export function makeBatches(lines: readonly Delivery[], stamp: string): Batch[] 
   }
   close();
   return batches;
+}
+
+/** The bytes a batch tells of; 0 when it cannot be read, as a damaged disk may have left it. */
+export function bytesOf(batch: Batch): number {
+  try {
+    return parseUp('deliveries', Buffer.from(batch.payload)).lines.reduce((sum, { bytes }) => sum + bytes, 0);
+  } catch {
+    return 0;
+  }
 }

@@ -7,28 +7,43 @@ const MOST_LINES = 5_000;
 
 /** Sums of deliveries by token and asset, bounded. */
 export class Tally {
-  readonly #lines = new Map<string, Delivery>();
+  /** By token and asset. One text for both would have to be made, and hashed, for each answer to a client. */
+  readonly #lines = new Map<string, Map<string, Delivery>>();
+  #size = 0;
+  #bytes = 0;
 
   get size(): number {
-    return this.#lines.size;
+    return this.#size;
+  }
+
+  /** All bytes counted. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** @returns false when it is full and this could not be counted */
   add(delivery: Delivery): boolean {
-    const key = `${delivery.token} ${delivery.assetId}`;
-    const line = this.#lines.get(key);
+    let ofToken = this.#lines.get(delivery.token);
+    const line = ofToken?.get(delivery.assetId);
     if (line) {
       line.bytes += delivery.bytes;
       line.requests += delivery.requests;
+      this.#bytes += delivery.bytes;
       return true;
     }
-    if (this.#lines.size >= MOST_LINES) return false;
-    this.#lines.set(key, { ...delivery });
+    if (this.#size >= MOST_LINES) return false;
+    if (!ofToken) {
+      ofToken = new Map();
+      this.#lines.set(delivery.token, ofToken);
+    }
+    ofToken.set(delivery.assetId, { ...delivery });
+    this.#size++;
+    this.#bytes += delivery.bytes;
     return true;
   }
 
   lines(): Delivery[] {
-    return [...this.#lines.values()];
+    return Array.from(this.#lines.values(), (ofToken) => [...ofToken.values()]).flat();
   }
 }
 

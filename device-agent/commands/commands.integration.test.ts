@@ -12,6 +12,7 @@ test('commands: a TTL beyond every calendar is kept to the last date that can be
     clock: new Clock(),
     certificate: async () => undefined,
     configure: async () => undefined,
+    update: () => undefined,
     sendHardware: () => undefined,
     sendIndex: () => undefined,
     report: () => undefined,

@@ -18,6 +18,8 @@ export interface CommandsOptions {
   configure: (settings: Omit<FleetSettings, 'v' | 'boxId'>) => Promise<void>;
   /** A certificate for the box's own name has come. */
   certificate: (chain: string) => Promise<void>;
+  /** The fleet wants another version here, or none any more. */
+  update: (order: Body<'update'>['order']) => void;
   sendHardware: () => void;
   sendIndex: () => void;
   report: (reports: AssetReport[]) => void;
@@ -61,6 +63,9 @@ export class Commands {
       case 'certificate':
         await this.#options.certificate(body.chain);
         return null;
+      case 'update':
+        this.#options.update(body.order);
+        return null;
       case 'spot-check': {
         const { sha256, chunkIndex, nonce } = body;
         const proof = await proveChunk(this.#options.store, sha256, chunkIndex, nonce);
@@ -72,8 +77,9 @@ export class Commands {
   async #configure(body: Body<'configure'>, issuedAtMs: number): Promise<null> {
     const { clock, configure, replan } = this.#options;
     clock.learn(issuedAtMs);
-    const { heartbeatIntervalMs, deliveryKey, routerUrl, relayUrls = [], serverName = null } = body;
-    await configure({ heartbeatIntervalMs, deliveryKey, routerUrl, relayUrls, serverName });
+    const { heartbeatIntervalMs, deliveryKey, routerUrl } = body;
+    const { relayUrls = [], serverName = null, securePort = null } = body;
+    await configure({ heartbeatIntervalMs, deliveryKey, routerUrl, relayUrls, serverName, securePort });
     // What has expired can be told now.
     replan();
     return null;
@@ -111,7 +117,7 @@ export class Commands {
   async #get(sha256: string): Promise<CommandResult> {
     const { store } = this.#options;
     const object = store.catalog.objects.get(sha256);
-    if (!object || !object.isWanted) throw new HearthError('not_held', 'this object is not known here');
+    if (!object?.isWanted) throw new HearthError('not_held', 'this object is not known here');
     const assets = object.assetIds.slice(0, MOST_ASSETS).flatMap((assetId) => {
       const asset = store.catalog.assets.get(assetId);
       return asset ? [{ assetId, siteId: asset.siteId, path: clip(asset.path) }] : [];

@@ -114,8 +114,7 @@ export class DiskChoice {
           );
         }
         await this.#take(mount, marker, foreign);
-        const { disk } = this.#household.now;
-        await this.#household.change({ disk: { ...disk, mount: mountPoint } });
+        await this.#household.change({ disk: { mount: mountPoint } });
         this.#ejected = null;
         this.#log.info({ mount: mountPoint, adopted: foreign }, 'the household chose this disk');
       } catch (error) {

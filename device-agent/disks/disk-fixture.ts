@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
@@ -88,10 +88,30 @@ export class TestDisk {
     this.device = '';
   }
 
-  /** As `pull`, in the middle of whatever reads it: the program that serves it is killed first. */
+  /** As `pull`, in the middle of whatever reads it: what is not in memory is an error from now on. */
   yank(): void {
-    for (const pid of this.#programs()) process.kill(pid, 'SIGKILL');
+    const programs = this.#programs();
+    for (const pid of programs) process.kill(pid, 'SIGKILL');
+    if (programs.length === 0) this.#cutOff();
     this.pull();
+  }
+
+  /** Takes the kernel's own file system its device away; the image is as it was at that moment. */
+  #cutOff(): void {
+    const kept = `${this.image}.kept`;
+    execFileSync('fsfreeze', ['-f', this.mount]);
+    execFileSync('cp', ['--sparse=always', this.image, kept]);
+    truncateSync(this.image, 0);
+    execFileSync('losetup', ['-c', this.device]);
+    // It fails at what it wants to write now.
+    spawnSync('fsfreeze', ['-u', this.mount]);
+    renameSync(kept, this.image);
+  }
+
+  /** What the kernel has in memory of files on it is forgotten, as far as nobody uses it. */
+  forget(files: readonly string[]): void {
+    const each = 'for file; do dd if="$file" iflag=nocache count=0 status=none; done';
+    execFileSync('sh', ['-c', each, 'forget', ...files]);
   }
 
   /**

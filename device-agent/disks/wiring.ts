@@ -58,7 +58,7 @@ export function openDisks(parts: {
   const choice = new DiskChoice({ disk, memory, household, fixed, boxId, stamp, log, readTable });
   const mounts = new MountWatch((changed) => {
     choice.mountsSeen();
-    if (changed) void disk.look();
+    if (changed) disk.noticed();
   }, readTable);
   return { disk, choice, mounts };
 }

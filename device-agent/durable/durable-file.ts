@@ -16,11 +16,20 @@ export async function writeFileDurably(file: string, data: string | Buffer, mode
   try {
     await handle.writeFile(data);
     await handle.sync();
-  } finally {
-    await handle.close();
+  } catch (error) {
+    // On a disk that is full it would keep room that nobody counts.
+    await discard(handle, temporary);
+    throw error;
   }
+  await handle.close();
   await rename(temporary, file);
   await syncDirectory(path.dirname(file));
+}
+
+/** Closes and removes a file that could not be written. */
+export async function discard(handle: FileHandle, file: string): Promise<void> {
+  await handle.close().catch(() => undefined);
+  await rm(file, { force: true }).catch(() => undefined);
 }
 
 /** Makes the names in a directory (new, renamed, removed) survive a power cut. */

@@ -1,10 +1,20 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
+import { readdir, statfs, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import type { Store } from '#agent/store/store.ts';
-import { hold, MIB, manifestFor, openStore, silent, until } from '#agent/store/store-fixture.ts';
+import {
+  hold,
+  MIB,
+  manifestFor,
+  mountTmpfs,
+  needsRoot,
+  openStore,
+  silent,
+  until,
+} from '#agent/store/store-fixture.ts';
 import { Clock } from '#agent/time/clock.ts';
 import type { AssetManifest } from '#protocol/asset.ts';
 import type { Evictions } from '#protocol/evictions.ts';
@@ -13,9 +23,15 @@ import { Evictor } from './evictor.ts';
 type Answer = (message: Evictions) => { vetoed: string[] } | 'silence' | 'offline';
 
 /** A store of four objects of 1 MiB with a quota that can be lowered, and a fleet that answers as it is told. */
-async function box(t: TestContext, answer: Answer) {
+async function box(
+  t: TestContext,
+  answer: Answer,
+  earlier: { root?: string; stateDir?: string } = {},
+  aloneAfterMs = 0,
+) {
   const quota = { unit: 'bytes' as const, value: 4 * MIB };
-  const { store, disk } = await openStore(t, {
+  const { store, disk, root, stateDir } = await openStore(t, {
+    ...earlier,
     more: { bounds: () => ({ floorBytes: 0, quota }), probeMs: 20 },
   });
   disk.countBy(() => store.catalog.usedBytes);
@@ -26,6 +42,7 @@ async function box(t: TestContext, answer: Answer) {
     log: silent,
     verdictMs: 200,
     everyMs: 20,
+    aloneAfterMs,
     propose: async (message) => {
       const said = answer(message);
       if (said === 'offline') return false;
@@ -38,6 +55,7 @@ async function box(t: TestContext, answer: Answer) {
     },
     replan: () => undefined,
   });
+  await evictor.recall();
   t.after(() => evictor.close());
   const put = async (name: string, pinned = false): Promise<AssetManifest> => {
     const bytes = randomBytes(MIB);
@@ -47,7 +65,7 @@ async function box(t: TestContext, answer: Answer) {
     if (pinned) await store.want(manifest, null, Date.now() + 1, true);
     return manifest;
   };
-  return { store, disk, evictor, told, quota, put };
+  return { store, disk, evictor, told, quota, put, places: { root, stateDir } };
 }
 
 const heldPaths = (store: Store) =>
@@ -120,6 +138,93 @@ for (const how of ['silence', 'offline'] as const) {
     await until(() => told.some((m) => m.done && m.assets[0]?.assetId === cold.assetId), 'it is told');
   });
 }
+
+test('evict: a fleet that comes a moment later is asked all the same', async (t) => {
+  let only: AssetManifest | null = null;
+  let state: 'offline' | 'heard' = 'offline';
+  const answer: Answer = () => (state === 'offline' ? state : { vetoed: only ? [only.assetId] : [] });
+  const { store, quota, put, evictor } = await box(t, answer, {}, 600_000);
+  only = await put('only');
+  const warm = await put('warm');
+  evictor.used(warm.assetId, MIB, 1);
+  quota.value = MIB;
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.deepEqual(heldPaths(store), ['/only', '/warm'], 'it is waited for');
+  state = 'heard';
+  evictor.linked();
+  await until(() => store.catalog.usedBytes <= quota.value, 'the quota is kept');
+  assert.deepEqual(heldPaths(store), ['/only']);
+});
+
+test('evict: a fleet that does not come is not waited for without end', async (t) => {
+  const { store, quota, put } = await box(t, () => 'offline', {}, 300);
+  await put('cold');
+  quota.value = 0;
+  await until(() => store.catalog.usedBytes === 0, 'room is made');
+});
+
+test('evict: a box that was cut off tells what it put out after a restart, and knows what that was worth', async (t) => {
+  const offline = await box(t, () => 'offline');
+  const [cold, hot] = [await offline.put('cold'), await offline.put('hot')];
+  for (let n = 0; n < 30; n++) offline.evictor.used(hot.assetId, MIB, 1);
+  const heat = offline.store.catalog.objects.get(hot.sha256)?.heat ?? 0;
+  offline.quota.value = 0;
+  await until(() => offline.store.catalog.usedBytes === 0, 'room is made without an answer');
+  // Nothing is closed: the power went.
+  const after = await box(t, () => ({ vetoed: [] }), offline.places);
+  await until(
+    () => after.told.flatMap((message) => (message.done ? message.assets : [])).length === 2,
+    'both are told',
+  );
+  assert.deepEqual(
+    after.told.flatMap((message) => message.assets.map((asset) => asset.assetId)).toSorted(),
+    [cold.assetId, hot.assetId].toSorted(),
+  );
+  await after.store.want(hot, null, Date.now() + 10);
+  const back = after.store.catalog.objects.get(hot.sha256)?.heat ?? 0;
+  assert.ok(back > heat, `${back} after ${heat}`);
+  const newcomer = manifestFor(randomBytes(MIB), 'http://127.0.0.1/', { path: '/newcomer' });
+  await after.store.want(newcomer, null, Date.now());
+  assert.ok((after.store.catalog.objects.get(newcomer.sha256)?.heat ?? back) < back - 3);
+  // Told once and for all.
+  await after.evictor.close();
+  const third = await box(t, () => ({ vetoed: [] }), offline.places);
+  third.evictor.linked();
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.deepEqual(third.told, []);
+});
+
+test('evict: what the fleet has asked for again is not told as gone', async (t) => {
+  let state: 'offline' | 'heard' = 'offline';
+  const { store, quota, put, told, evictor } = await box(t, () =>
+    state === 'heard' ? { vetoed: [] } : state,
+  );
+  const [first, second] = [await put('first'), await put('second')];
+  quota.value = 0;
+  await until(() => store.catalog.usedBytes === 0, 'room is made');
+  quota.value = 4 * MIB;
+  await store.want(first, null, Date.now() + 1000);
+  state = 'heard';
+  evictor.linked();
+  await until(() => told.length > 0, 'it is told');
+  assert.deepEqual(
+    told.flatMap((message) => message.assets.map((asset) => asset.assetId)),
+    [second.assetId],
+  );
+});
+
+test('evict: a disk without a byte left is relieved', needsRoot, async (t) => {
+  const root = await mountTmpfs(t, 8 * MIB);
+  const { store, quota, put, evictor } = await box(t, () => 'offline', { root });
+  for (const name of ['a', 'b', 'c']) await put(name);
+  await store.saveIndex();
+  await writeFile(path.join(root, 'the owner’s'), randomBytes(8 * MIB)).catch(() => undefined);
+  assert.equal((await statfs(root)).bavail, 0);
+  quota.value = 0;
+  await store.disk.look();
+  evictor.wake();
+  await until(() => store.catalog.usedBytes === 0, 'room is made');
+});
 
 test('evict: a newcomer that waits for room displaces what is colder than it is, and nothing else', async (t) => {
   const { store, evictor, quota, put } = await box(t, () => ({ vetoed: [] }));

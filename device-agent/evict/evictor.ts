@@ -1,15 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
-import type { Catalog, ObjectEntry } from '#agent/store/catalog.ts';
+import type { ObjectEntry } from '#agent/store/catalog.ts';
 import type { Store } from '#agent/store/store.ts';
 import type { Clock } from '#agent/time/clock.ts';
 import { messageOf } from '#protocol/errors.ts';
 import type { Evictions, EvictionsVerdict } from '#protocol/evictions.ts';
 import { LIMITS } from '#protocol/limits.ts';
-import { Ghosts } from './ghosts.ts';
+import { EvictionLog } from './eviction-log.ts';
 import { HALF_LIFE_S, HEAT_ORIGIN_S, Heat } from './heat.ts';
 import type { Need, Victim } from './victims.ts';
-import { chooseVictims } from './victims.ts';
+import { chooseVictims, warmestWaiting } from './victims.ts';
 
 export interface EvictorParts {
   store: Store;
@@ -22,16 +22,17 @@ export interface EvictorParts {
   verdictMs?: number;
   /** How often room is looked at without a reason, ms. */
   everyMs?: number;
+  /** How long a fleet that cannot be reached is waited for, ms. */
+  aloneAfterMs?: number;
 }
 
 const VERDICT_MS = 10_000;
 const EVERY_MS = 30_000;
+/** A box that starts has its disk before its link, and links break for a moment: only the fleet knows an only copy. */
+const ALONE_AFTER_MS = 30_000;
 /** A veto is asked about again after this, ms. */
 const VETO_MS = 3_600_000;
 const MOST_VETOES = 10_000;
-const MOST_GHOSTS = 16_384;
-/** Evictions the fleet has not been told of; with more, the index tells. */
-const MOST_UNTOLD = 5_000;
 /** One waking makes room at most so often; the next goes on. */
 const MOST_ROUNDS = 100;
 
@@ -43,19 +44,23 @@ const MOST_ROUNDS = 100;
 export class Evictor {
   readonly #parts: EvictorParts;
   readonly #heat = new Heat(HALF_LIFE_S, HEAT_ORIGIN_S);
-  readonly #ghosts = new Ghosts(MOST_GHOSTS);
+  readonly #memory: EvictionLog;
   /** Until when the fleet wants an asset kept, monotonic ms. */
   readonly #vetoes = new Map<string, number>();
-  #untold: { assetId: string; sha256: string }[] = [];
   #asked: { proposalId: string; answer: (verdict: EvictionsVerdict | null) => void } | null = null;
   #running: Promise<void> | null = null;
+  #telling: Promise<void> | null = null;
   #again = false;
   #closed = false;
+  /** Since when the fleet could not be asked, monotonic ms; null: it could. */
+  #aloneSinceMs: number | null = null;
+  #patience: NodeJS.Timeout | null = null;
   readonly #timer: NodeJS.Timeout;
 
   constructor(parts: EvictorParts) {
     this.#parts = parts;
     const { store } = parts;
+    this.#memory = new EvictionLog(store.disk.layout);
     store.on((event) => {
       if (event.type !== 'changed') return;
       const { object } = event.asset;
@@ -88,11 +93,17 @@ export class Evictor {
     if (this.#asked?.proposalId === verdict.proposalId) this.#asked.answer(verdict);
   }
 
+  /** A disk has come: what was put out of it before is remembered again. Before anything of it is told. */
+  async recall(): Promise<void> {
+    await this.#memory.open();
+    this.linked();
+  }
+
   /** There is a link to the fleet: it is told what went meanwhile. */
   linked(): void {
-    this.#tell().catch((error) =>
-      this.#parts.log.warn({ reason: messageOf(error) }, 'evictions were not told'),
-    );
+    this.#aloneSinceMs = null;
+    if (this.#patience) this.wake();
+    void this.#tell();
   }
 
   /** Room may be short: looks, and makes some. Cheap to call. */
@@ -109,8 +120,10 @@ export class Evictor {
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#timer);
+    if (this.#patience) clearTimeout(this.#patience);
     this.#asked?.answer(null);
     await this.#running;
+    await this.#telling;
   }
 
   async #run(): Promise<void> {
@@ -121,7 +134,9 @@ export class Evictor {
       const victims = chooseVictims(this.#parts.store.catalog, need);
       if (victims.length === 0) return;
       const gone = await this.#agree(victims, need);
-      if (this.#closed) return;
+      if (this.#closed || gone === null) return;
+      // Before it is deleted, or the fleet would send it again the moment it hears that it has gone.
+      await this.#tell();
       for (const victim of gone) await this.#evict(victim);
       await this.#parts.store.disk.look();
       if (gone.length > 0) this.#forgive();
@@ -148,16 +163,15 @@ export class Evictor {
     return { ...common, bytes, below: newcomer.heat };
   }
 
-  /** Asks the fleet. @returns what may go: all of it when there is no answer */
-  async #agree(victims: Victim[], need: Need): Promise<Victim[]> {
+  /** Asks the fleet. @returns what may go: all of it when there is no answer; null: the link is waited for */
+  async #agree(victims: Victim[], need: Need): Promise<Victim[] | null> {
     const assets = victims.flatMap(({ sha256, assetIds }) =>
       assetIds.map((assetId) => ({ assetId, sha256 })),
     );
     const verdict = await this.#ask(assets);
-    if (this.#closed) return [];
-    if (verdict === null) {
-      this.#untold.push(...assets);
-      if (this.#untold.length > MOST_UNTOLD) this.#untold = this.#untold.slice(-MOST_UNTOLD);
+    if (this.#closed || (verdict === 'offline' && this.#waitsForLink())) return null;
+    if (verdict === null || verdict === 'offline') {
+      await this.#note(victims, false);
       return victims;
     }
     const until = this.#parts.clock.monotonic() + VETO_MS;
@@ -167,49 +181,85 @@ export class Evictor {
     for (const assetId of vetoed) {
       if (this.#vetoes.size < MOST_VETOES) this.#vetoes.set(assetId, until);
     }
+    const kept = victims.filter(({ assetIds }) => assetIds.some((assetId) => vetoed.has(assetId)));
+    const agreed = victims.filter((victim) => !kept.includes(victim));
+    if (agreed.length > 0) await this.#note(agreed, true);
+    if (!isLastWord || kept.length === 0) return agreed;
     // The disk is the household's: when all that is left was vetoed before, its quota counts more.
-    if (isLastWord) {
-      this.#untold.push(...assets.filter(({ assetId }) => vetoed.has(assetId)));
-      return victims;
-    }
-    return victims.filter(({ assetIds }) => !assetIds.some((assetId) => vetoed.has(assetId)));
+    await this.#note(kept, false);
+    return victims;
   }
 
-  async #ask(assets: Evictions['assets']): Promise<EvictionsVerdict | null> {
+  /** On the disk before anything goes, as far as it takes it: one that is full to the last byte must be relieved. */
+  async #note(victims: Victim[], isTold: boolean): Promise<void> {
+    const { clock, log } = this.#parts;
+    await this.#memory.note(victims, isTold, clock.bestNow()).catch((error) => {
+      log.warn({ reason: messageOf(error) }, 'evictions could not be noted on the disk');
+    });
+  }
+
+  /** True as long as the fleet may yet come; then it is looked at again by itself. */
+  #waitsForLink(): boolean {
+    const now = this.#parts.clock.monotonic();
+    this.#aloneSinceMs ??= now;
+    const leftMs = this.#aloneSinceMs + (this.#parts.aloneAfterMs ?? ALONE_AFTER_MS) - now;
+    if (leftMs <= 0) return false;
+    this.#patience ??= setTimeout(() => {
+      this.#patience = null;
+      this.wake();
+    }, leftMs);
+    return true;
+  }
+
+  /** @returns null when it does not answer in time */
+  async #ask(assets: Evictions['assets']): Promise<EvictionsVerdict | 'offline' | null> {
     const { propose, clock, verdictMs } = this.#parts;
     const proposalId = randomUUID();
     return new Promise((resolve) => {
-      const answer = (verdict: EvictionsVerdict | null) => {
+      const answer = (verdict: EvictionsVerdict | 'offline' | null) => {
         clearTimeout(timer);
         this.#asked = null;
+        if (verdict !== 'offline') this.#aloneSinceMs = null;
         resolve(verdict);
       };
       const timer = setTimeout(() => answer(null), verdictMs ?? VERDICT_MS);
       this.#asked = { proposalId, answer };
       propose({ v: 1, at: clock.stamp(), proposalId, done: false, assets })
         .then((sent) => {
-          if (!sent && this.#asked?.proposalId === proposalId) answer(null);
+          if (!sent && this.#asked?.proposalId === proposalId) answer('offline');
         })
         .catch(() => answer(null));
     });
   }
 
-  async #evict({ sha256, heat, assetIds }: Victim): Promise<void> {
+  async #evict({ sha256, assetIds }: Victim): Promise<void> {
     const { store, log } = this.#parts;
     for (const assetId of assetIds) await store.unwant(assetId, 'evicted');
     await store.removeObject(sha256);
-    this.#ghosts.remember(prefixOf(sha256), heat);
     log.info({ sha256 }, 'evicted');
-    await this.#tell();
   }
 
-  async #tell(): Promise<void> {
-    const { propose, clock } = this.#parts;
-    while (this.#untold.length > 0) {
-      const assets = this.#untold.slice(0, LIMITS.evictionsPerProposal);
+  /** Tells what the fleet may not know; ends early when it does not get through. */
+  #tell(): Promise<void> {
+    this.#telling ??= this.#tellAll()
+      .catch((error) => this.#parts.log.warn({ reason: messageOf(error) }, 'evictions were not told'))
+      .finally(() => {
+        this.#telling = null;
+      });
+    return this.#telling;
+  }
+
+  async #tellAll(): Promise<void> {
+    const { propose, clock, store } = this.#parts;
+    while (this.#memory.untold.length > 0) {
+      const next = this.#memory.untold.slice(0, LIMITS.evictionsPerProposal);
+      // What was asked for again since it went is not gone.
+      const assets = next
+        .filter(({ assetId, atMs }) => (store.catalog.assets.get(assetId)?.issuedAtMs ?? 0) <= atMs)
+        .map(({ assetId, sha256 }) => ({ assetId, sha256 }));
       const message = { v: 1 as const, at: clock.stamp(), proposalId: randomUUID(), done: true, assets };
-      if (!(await propose(message))) return;
-      this.#untold = this.#untold.slice(assets.length);
+      if (assets.length > 0 && !(await propose(message))) return;
+      await this.#memory.told(next);
     }
   }
 
@@ -217,7 +267,7 @@ export class Evictor {
   #welcome(object: ObjectEntry): void {
     if (!object.isListed) return;
     const { objects } = this.#parts.store.catalog.tables;
-    const heat = this.#heat.used(this.#ghosts.recall(prefixOf(object.sha256)), this.#nowS());
+    const heat = this.#heat.used(this.#memory.heatOf(object.sha256), this.#nowS());
     objects.setUse(object.row, { hits: object.hits, lastUsedS: object.lastUsedS, heat });
   }
 
@@ -238,19 +288,4 @@ export class Evictor {
   #nowS(): number {
     return Math.max(0, Math.floor(this.#parts.clock.bestNow() / 1000));
   }
-}
-
-function prefixOf(sha256: string): number {
-  return Number.parseInt(sha256.slice(0, 8), 16);
-}
-
-/** Of what waits for room, what is worth most. */
-function warmestWaiting(catalog: Catalog): ObjectEntry | null {
-  const { objects } = catalog.tables;
-  let warmest = -1;
-  for (const [row, { failure }] of objects.extras()) {
-    if (failure?.code !== 'disk_full' || !objects.isWanted(row)) continue;
-    if (warmest < 0 || objects.heat(row) > objects.heat(warmest)) warmest = row;
-  }
-  return warmest < 0 ? null : (catalog.objects.get(objects.sha256(warmest)) ?? null);
 }

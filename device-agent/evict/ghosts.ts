@@ -40,6 +40,14 @@ export class Ghosts {
     return 0;
   }
 
+  /** Prefix and heat of all that are remembered. */
+  *entries(): Generator<[number, number]> {
+    for (let slot = 0; slot < this.#tags.length; slot++) {
+      const heat = this.#heats[slot] ?? 0;
+      if (heat > 0) yield [this.#tags[slot] ?? 0, heat];
+    }
+  }
+
   #first(prefix: number): number {
     return (prefix & (this.#sets - 1)) * WAYS;
   }

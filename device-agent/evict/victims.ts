@@ -1,4 +1,4 @@
-import type { Catalog } from '#agent/store/catalog.ts';
+import type { Catalog, ObjectEntry } from '#agent/store/catalog.ts';
 
 /** An object that may go, with all assets that need it. */
 export interface Victim {
@@ -64,3 +64,14 @@ export function chooseVictims(catalog: Catalog, need: Need): Victim[] {
 
 /** Above every heat. */
 const LAST = 1e9;
+
+/** Of what waits for room, what is worth most. */
+export function warmestWaiting(catalog: Catalog): ObjectEntry | null {
+  const { objects } = catalog.tables;
+  let warmest = -1;
+  for (const [row, { failure }] of objects.extras()) {
+    if (failure?.code !== 'disk_full' || !objects.isWanted(row)) continue;
+    if (warmest < 0 || objects.heat(row) > objects.heat(warmest)) warmest = row;
+  }
+  return warmest < 0 ? null : (catalog.objects.get(objects.sha256(warmest)) ?? null);
+}

@@ -1,8 +1,8 @@
 import http from 'node:http';
 import https from 'node:https';
 import { errnoOf } from '#agent/durable/durable-file.ts';
-import { Shaper } from '#agent/uplink/shaper.ts';
 import { messageOf } from '#protocol/errors.ts';
+import { Shaper } from '#shaping/shaper.ts';
 import type { Resolve } from './address-policy.ts';
 import { namesLocalMachine, publicLookup, refuseLocalMachine } from './address-policy.ts';
 import { AheadWindow } from './ahead-window.ts';

@@ -1,5 +1,5 @@
 import type http from 'node:http';
-import type { Shaper } from '#agent/uplink/shaper.ts';
+import type { Shaper } from '#shaping/shaper.ts';
 import type { AheadWindow } from './ahead-window.ts';
 import { OriginError } from './origin-error.ts';
 

@@ -1,10 +1,8 @@
 import { generateKeyPairSync, webcrypto } from 'node:crypto';
-
-type X509 = typeof import('@peculiar/x509');
+import { loadX509 } from './x509.ts';
 
 /**
- * A new ECDSA P-256 key and a certificate request (PKCS#10) signed by it. The certificate library is loaded here
- * and nowhere else: a box needs it a few times in its life, and its memory always.
+ * A new ECDSA P-256 key and a certificate request (PKCS#10) signed by it.
  * @param serverName a name the certificate is to be for, where it is a server's
  * @returns both as PEM
  */
@@ -13,12 +11,7 @@ export async function makeKeyAndCsr(serverName?: string): Promise<{ privateKey: 
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
   const pkcs8 = pair.privateKey.export({ type: 'pkcs8', format: 'der' });
   const spki = pair.publicKey.export({ type: 'spki', format: 'der' });
-  // The library's dependency injection wants this first.
-  await import('reflect-metadata');
-  const module: X509 & { default?: X509 } = await import('@peculiar/x509');
-  // Node names what a CommonJS library exports; in the bundle there is only the default.
-  const x509 = module.default ?? module;
-  x509.cryptoProvider.set(webcrypto as Crypto);
+  const x509 = await loadX509();
   const request = await x509.Pkcs10CertificateRequestGenerator.create({
     // A server's name stands in the extension alone: it may be longer than a common name can.
     ...(serverName === undefined

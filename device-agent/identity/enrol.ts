@@ -42,7 +42,7 @@ export async function enrol(
   const answer = await postJson(
     `${fleetUrl}/api/v1/enrol`,
     { claimCode, csr: pending.csr, agentVersion: AGENT_VERSION },
-    signal,
+    { signal },
   );
   if (answer.status !== 200 && answer.status !== 201) {
     const refusal = refusalOf(answer);

@@ -35,6 +35,8 @@ const settingsSchema = z.object({
   relayUrls: z.array(z.string()).default([]),
   /** This box's own name, for which it asks for a certificate. */
   serverName: z.string().nullable().default(null),
+  /** Where clients find boxes' TLS at relays. */
+  securePort: z.int().nullable().default(null),
 });
 /** What the fleet last configured, kept so that a restart without the fleet still serves. */
 export type FleetSettings = z.infer<typeof settingsSchema>;

@@ -46,8 +46,8 @@ export function settingsRoutes(view: BoxView): Routes {
     'PATCH /settings': async ({ request }) => {
       const change = await readBody(request, changeableSchema);
       // Another disk is chosen by its own call, which looks at it first.
-      const disk = change.disk ? { ...change.disk, mount: settings.now.disk.mount } : undefined;
-      return settings.change({ ...change, ...(disk ? { disk } : {}) });
+      const { mount: _, ...disk } = change.disk ?? {};
+      return settings.change({ ...change, disk });
     },
     'POST /pause': async ({ request }) => {
       const { minutes } = await readBody(request, pauseSchema);

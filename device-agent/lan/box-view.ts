@@ -74,5 +74,8 @@ export interface DisksView {
 }
 
 export interface LogsView {
+  /** Lines of at least that level after that one, oldest first. */
   list: (after: number, level: LogLine['level']) => LogLine[];
+  /** Called after each line. */
+  onAdd: (listener: () => void) => unknown;
 }

@@ -39,6 +39,7 @@ export function makeDashboard(parts: DashboardParts): LanServer {
     files: new StaticFiles(parts.webuiDir),
     ownName: os.hostname(),
     log: parts.log,
+    onPasswordSet: (address) => activity.add('password_set', { address }),
     view: { ...parts, settings: household, network: () => networkOf(parts, parts.status().link) },
   });
 }

@@ -1,9 +1,12 @@
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { networkInterfaces } from 'node:os';
 import type { Logger } from 'pino';
+import { plainAddress } from '#protocol/addresses.ts';
 import { HearthError } from '#protocol/errors.ts';
 import { boxLoginSchema, passwordChangeSchema, setupSchema } from '#protocol/http-box.ts';
 import type { Call, Routes } from './api.ts';
 import { readBody, setSessionCookie } from './api.ts';
+import { checkNeighbour } from './guard.ts';
 import type { LoginLimit } from './login-limit.ts';
 import type { Password } from './password.ts';
 import type { Sessions } from './sessions.ts';
@@ -13,6 +16,8 @@ export interface DoorParts {
   sessions: Sessions;
   loginLimit: LoginLimit;
   log: Logger;
+  /** The password was set, for the first time or anew, from there. */
+  onPasswordSet: (address: string) => void;
 }
 
 /** Who is let in: answered to anyone on the LAN. */
@@ -25,9 +30,12 @@ export function openRoutes(parts: DoorParts): Routes {
     'POST /setup': async ({ request, response }) => {
       if (password.isSet)
         throw new HearthError('conflict', 'The password has been set already: log in with it.');
+      checkNeighbour(request.socket.remoteAddress, networkInterfaces());
       const body = await readBody(request, setupSchema);
       await password.setOnce(body.password);
       log.info('the dashboard password was set');
+      parts.onPasswordSet(addressOf(request));
+      parts.loginLimit.succeeded(addressOf(request));
       setSessionCookie(response, sessions.begin());
       return state(true);
     },
@@ -38,6 +46,8 @@ export function openRoutes(parts: DoorParts): Routes {
       const body = await readBody(call.request, boxLoginSchema);
       if (!password.isSet) throw new HearthError('conflict', 'Set a password first.');
       await prove(parts, call, body.password);
+      // This browser's former one is over; one that was handed to it never becomes a session.
+      sessions.end(call.secret);
       setSessionCookie(call.response, sessions.begin());
       return state(true);
     },
@@ -61,6 +71,7 @@ export function doorRoutes(parts: DoorParts): Routes {
       parts.sessions.endAll();
       setSessionCookie(call.response, parts.sessions.begin());
       parts.log.info('the dashboard password was changed');
+      parts.onPasswordSet(addressOf(call.request));
       return { setupNeeded: false, loggedIn: true };
     },
   };
@@ -69,7 +80,7 @@ export function doorRoutes(parts: DoorParts): Routes {
 /** @throws HearthError `rate_limited`, or `not_authenticated` when the password is wrong */
 async function prove(parts: DoorParts, call: Call, given: string): Promise<void> {
   const { password, loginLimit, log } = parts;
-  const address = call.request.socket.remoteAddress ?? '';
+  const address = addressOf(call.request);
   const waitMs = loginLimit.waitMs(address);
   if (waitMs > 0) throw tooMany(call.response, waitMs);
   loginLimit.begin(address);
@@ -81,6 +92,12 @@ async function prove(parts: DoorParts, call: Call, given: string): Promise<void>
       : new HearthError('not_authenticated', 'The password is wrong.');
   }
   loginLimit.succeeded(address);
+}
+
+/** The other end of the connection: what a header says of it is anybody's claim. */
+function addressOf(request: IncomingMessage): string {
+  const { remoteAddress = '' } = request.socket;
+  return plainAddress(remoteAddress) ?? remoteAddress;
 }
 
 function tooMany(response: ServerResponse, waitMs: number): HearthError {

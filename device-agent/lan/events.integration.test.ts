@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import pino from 'pino';
+import { logEventSchema } from '#protocol/http-box.ts';
 import { PASSWORD, serveLan } from './lan-fixture.ts';
 
 async function until(what: string, fine: () => boolean): Promise<void> {
@@ -102,4 +104,71 @@ test('events: closing the server does not wait for pages', async (t) => {
   const stream = await listen();
   await lan.close();
   await until('still open', () => stream.ended);
+});
+
+/** The lines of the log a stream has brought, in the order they came, and how many it left out. */
+function logOf(text: string): { texts: string[]; skipped: number; id: string } {
+  const events = [...text.matchAll(/id: (\S+)\nevent: log\ndata: (.*)\n\n/g)];
+  const told = events.map(([, , data]) => logEventSchema.parse(JSON.parse(data ?? '')));
+  return {
+    texts: told.flatMap(({ items }) => items.map((line) => line.text)),
+    skipped: told.reduce((sum, { skipped }) => sum + skipped, 0),
+    id: events.at(-1)?.[1] ?? '',
+  };
+}
+
+test('events: the log as it is written, to those who ask for it, redacted', async (t) => {
+  const { call, listen, logs } = await serveLan(t);
+  await call('POST', '/api/setup', { password: PASSWORD });
+  const log = pino({ level: 'debug', timestamp: pino.stdTimeFunctions.isoTime }, logs);
+  log.info('before');
+  const stream = await listen({}, '?log=1');
+  const other = await listen();
+  log.debug('a detail');
+  log.warn({ password: PASSWORD }, `password: ${PASSWORD}`);
+  await until('not told', () => logOf(stream.text).texts.length === 3);
+  assert.deepEqual(logOf(stream.text).texts.slice(0, 2), ['before', 'a detail']);
+  assert.ok(!stream.text.includes(PASSWORD));
+  assert.equal(count(other.text, 'log'), 0, 'who does not ask is not told');
+  assert.equal((await call('GET', `/api/events?since=${'x'.repeat(70)}`)).status, 400);
+});
+
+test('events: a page that comes back is told each line of the log once, by either way to say where it was', async (t) => {
+  const { call, listen, logs, activity } = await serveLan(t);
+  await call('POST', '/api/setup', { password: PASSWORD });
+  const log = pino({ timestamp: pino.stdTimeFunctions.isoTime }, logs);
+  for (let n = 0; n < 5; n++) log.info(`line ${n}`);
+  const first = await listen({}, '?log=1');
+  await until('not told', () => logOf(first.text).texts.length === 5);
+  activity.add('online');
+  await until('no activity', () => first.text.includes('"online"'));
+  const id = [...first.text.matchAll(/id: (\S+)/g)].at(-1)?.[1] ?? '';
+  first.request.destroy();
+  log.info('while it was away');
+  const byHeader = await listen({ 'last-event-id': id }, '?log=1');
+  const byQuery = await listen({}, `?log=1&since=${id}`);
+  for (const again of [byHeader, byQuery]) {
+    await until('not resumed', () => logOf(again.text).texts.length > 0);
+    assert.deepEqual(logOf(again.text).texts, ['while it was away']);
+    assert.equal(count(again.text, 'activity'), 0, 'nor activity');
+  }
+  const restarted = await listen({ 'last-event-id': '00000000.1.5' }, '?log=1');
+  await until('not told all', () => logOf(restarted.text).texts.length === 6);
+});
+
+test('events: a log that runs faster than pages can be told is cut, and says by how much', async (t) => {
+  const { call, listen, logs } = await serveLan(t);
+  await call('POST', '/api/setup', { password: PASSWORD });
+  const log = pino({ timestamp: pino.stdTimeFunctions.isoTime }, logs);
+  log.info('the first');
+  const stream = await listen({}, '?log=1');
+  await until('not told', () => logOf(stream.text).texts.length === 1);
+  const many = 20_000;
+  for (let n = 0; n < many; n++) log.info({ long: 'x y '.repeat(70) }, `line ${n}`);
+  await until('not told', () => logOf(stream.text).texts.at(-1) === `line ${many - 1}`);
+  const { texts, skipped } = logOf(stream.text);
+  assert.ok(texts.length <= 501 && skipped > many - 501, `${texts.length} told, ${skipped} left out`);
+  assert.equal(texts.length + skipped, many + 1, 'each is told or counted');
+  assert.ok(stream.text.length < 400_000, `${stream.text.length} characters`);
+  assert.equal(stream.ended, false);
 });

@@ -1,6 +1,10 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { isIP } from 'node:net';
+import { BlockList, isIP, isIPv4 } from 'node:net';
+import { kindOf, plainAddress } from '#protocol/addresses.ts';
 import { HearthError } from '#protocol/errors.ts';
+
+/** Domains that nobody on the internet can have names in: RFC 6761, RFC 6762, RFC 8375, ICANN's for private use. */
+const LAN_DOMAINS = ['.localhost', '.local', '.lan', '.home.arpa', '.internal'];
 
 /**
  * Refuses a Host that a page of somebody else's could have pointed here by DNS rebinding: only addresses and
@@ -16,7 +20,7 @@ export function checkHost(host: string | undefined, ownName: string): void {
     (isIP(name) !== 0 ||
       name === 'localhost' ||
       name === own ||
-      ['.localhost', '.local', '.lan'].some((end) => name.endsWith(end) && name.length > end.length));
+      LAN_DOMAINS.some((end) => name.endsWith(end) && name.length > end.length));
   if (!taken) {
     throw new HearthError('forbidden', 'Open this page by the address of the box, or as http://hearth.lan.');
   }
@@ -36,6 +40,31 @@ export function checkSameOrigin(headers: IncomingHttpHeaders): void {
   if (!URL.canParse(origin) || new URL(origin).host !== host?.toLowerCase()) {
     throw new HearthError('forbidden', 'The request comes from another site.');
   }
+}
+
+/**
+ * Refuses the first run to who is not in the home: nobody has a password yet, and whoever comes first sets it.
+ * @param interfaces this machine's, as `os.networkInterfaces()` has them
+ * @throws HearthError `forbidden`
+ */
+export function checkNeighbour(
+  address: string | undefined,
+  interfaces: NodeJS.Dict<{ cidr: string | null }[]>,
+): void {
+  const plain = plainAddress(address ?? '');
+  if (plain !== null) {
+    if (['loopback', 'private', 'link_local'].includes(kindOf(plain) ?? '')) return;
+    const ours = new BlockList();
+    for (const { cidr } of Object.values(interfaces).flatMap((list) => list ?? [])) {
+      const [network = '', prefix] = cidr?.split('/') ?? [];
+      if (isIP(network) !== 0) ours.addSubnet(network, Number(prefix), isIPv4(network) ? 'ipv4' : 'ipv6');
+    }
+    if (ours.check(plain, isIPv4(plain) ? 'ipv4' : 'ipv6')) return;
+  }
+  throw new HearthError(
+    'forbidden',
+    'The first password is set in the home of the box, from its own network.',
+  );
 }
 
 /** The cookie of that name, or null. */

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import type * as z from 'zod';
 import { ActivityLog } from '#agent/activity/activity.ts';
 import { LogRing } from '#agent/logs/log-ring.ts';
 import { Household } from '#agent/settings/household.ts';
@@ -11,6 +12,7 @@ import { Uplink } from '#agent/uplink/uplink.ts';
 import { HearthError } from '#protocol/errors.ts';
 import { DEFAULT_HOUSEHOLD } from '#protocol/household.ts';
 import type { BoxStatus } from '#protocol/http-box.ts';
+import { errorBodySchema } from '#protocol/http-fleet.ts';
 import type { BoxView } from './box-view.ts';
 import { LanServer } from './lan-server.ts';
 import { LoginLimit } from './login-limit.ts';
@@ -24,8 +26,12 @@ export interface Answer {
   status: number | undefined;
   headers: http.IncomingHttpHeaders;
   text: string;
-  // biome-ignore lint/suspicious/noExplicitAny: tests look into whatever came
-  json: any;
+  /** Null when it is no JSON. */
+  json: unknown;
+  /** The body as the protocol says it is. */
+  as: <T>(schema: z.ZodType<T>) => T;
+  /** The code and message of a refusal. */
+  refusal: () => { code: string; message: string };
   set: string | undefined;
 }
 
@@ -50,6 +56,7 @@ export async function serveLan(t: TestContext, view: Partial<BoxView> = {}) {
     files: new StaticFiles(webui),
     ownName: 'mybox',
     log: silent,
+    onPasswordSet: (address) => activity.add('password_set', { address }),
     view: {
       status: () =>
         ({ box: { id: null, uptimeMs: Date.now() }, serving: { ...status } }) as unknown as BoxStatus,
@@ -106,17 +113,20 @@ export async function serveLan(t: TestContext, view: Partial<BoxView> = {}) {
     const set = response.headers['set-cookie']?.[0];
     if (set) cookie = set.split(';')[0] ?? '';
     const isJson = response.headers['content-type']?.startsWith('application/json');
+    const json: unknown = isJson ? JSON.parse(text) : null;
     return {
       status: response.statusCode,
       headers: response.headers,
       text,
-      json: isJson ? JSON.parse(text) : null,
+      json,
+      as: (schema) => schema.parse(json),
+      refusal: () => errorBodySchema.parse(json).error,
       set,
     };
   };
   /** Opens the stream of events; what came so far is in `text`. */
-  const listen = async (headers: http.OutgoingHttpHeaders = {}) => {
-    const request = ask('GET', '/api/events', headers);
+  const listen = async (headers: http.OutgoingHttpHeaders = {}, query = '') => {
+    const request = ask('GET', `/api/events${query}`, headers);
     request.on('error', () => undefined);
     request.end();
     const [response] = (await once(request, 'response')) as [http.IncomingMessage];

@@ -125,7 +125,7 @@ test('lan: other names (DNS rebinding), other origins and requests without the h
 
 test('lan: bad bodies get a clear answer', async (t) => {
   const { call } = await serveLan(t);
-  assert.equal((await call('POST', '/api/setup', '{')).json.error.message, 'The body is not JSON.');
+  assert.equal((await call('POST', '/api/setup', '{')).refusal().message, 'The body is not JSON.');
   assert.equal((await call('POST', '/api/setup', '[]')).status, 400);
   assert.equal((await call('POST', '/api/setup', { password: 'x'.repeat(20_000) })).status, 413);
   const plain = await call('POST', '/api/setup', '{}', {
@@ -153,7 +153,7 @@ test('lan: pairing hands over a tidy code, and says why it fails', async (t) => 
   ]);
   const insecure = await call('POST', '/api/pair', { claimCode: 'ABCDEFGH1234', fleetUrl: 'http://x.test' });
   assert.equal(insecure.status, 400);
-  assert.equal(insecure.json.error.code, 'insecure_fleet_url');
+  assert.equal(insecure.refusal().code, 'insecure_fleet_url');
 });
 
 test('lan: static files, safely', async (t) => {

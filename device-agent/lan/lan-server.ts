@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import http from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Logger } from 'pino';
 import { ERROR_CODES, HearthError, isHearthError, messageOf } from '#protocol/errors.ts';
 import type { Routes } from './api.ts';
@@ -25,9 +25,13 @@ export interface LanServerParts {
   /** This machine's name. */
   ownName: string;
   log: Logger;
+  /** The password was set, for the first time or anew, from there. */
+  onPasswordSet: (address: string) => void;
 }
 
 const MOST_CONNECTIONS = 64;
+/** One device must not keep the others of the household out. */
+const MOST_PER_ADDRESS = 24;
 
 const SECURITY_HEADERS = {
   'content-security-policy':
@@ -46,6 +50,8 @@ export class LanServer {
   readonly #parts: LanServerParts;
   readonly #server: Server;
   readonly #events: EventStreams;
+  /** Open ones by address. */
+  readonly #connections = new Map<string, number>();
   /** Answered to anyone on the LAN. */
   readonly #open: Map<string, Routes[string]>;
   /** Answered to those who are logged in. */
@@ -72,6 +78,22 @@ export class LanServer {
     );
     this.#server.timeout = 60_000;
     this.#server.maxConnections = MOST_CONNECTIONS;
+    this.#server.on('connection', (socket) => this.#admit(socket));
+  }
+
+  #admit(socket: Socket): void {
+    const address = socket.remoteAddress ?? '';
+    const open = (this.#connections.get(address) ?? 0) + 1;
+    if (open > MOST_PER_ADDRESS) {
+      socket.destroy();
+      return;
+    }
+    this.#connections.set(address, open);
+    socket.once('close', () => {
+      const left = (this.#connections.get(address) ?? 1) - 1;
+      if (left > 0) this.#connections.set(address, left);
+      else this.#connections.delete(address);
+    });
   }
 
   /** @returns the port it listens on */
@@ -94,7 +116,9 @@ export class LanServer {
     response.on('error', () => undefined);
     for (const [name, value] of Object.entries(SECURITY_HEADERS)) response.setHeader(name, value);
     try {
-      checkHost(request.headers.host, this.#parts.ownName);
+      // Two of them are none (RFC 9112, 3.2).
+      const [host, ...more] = request.headersDistinct.host ?? [];
+      checkHost(more.length > 0 ? undefined : host, this.#parts.ownName);
       const [pathname = '/', query = ''] = (request.url ?? '/').split('?', 2);
       if (pathname === '/api' || pathname.startsWith('/api/')) {
         await this.#api(request, response, pathname.slice(4), new URLSearchParams(query));

@@ -1,11 +1,13 @@
 import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
+import { unlink } from 'node:fs/promises';
 import path from 'node:path';
 import * as z from 'zod';
-import { readTextIfAny, writeFileDurably } from '#agent/durable/durable-file.ts';
+import { errnoOf, readTextIfAny, writeFileDurably } from '#agent/durable/durable-file.ts';
 import { HearthError } from '#protocol/errors.ts';
 
 /** 32 MiB and about 0.1 s on a PC, a second or two on a board: dear to guess, bearable to type. */
 const COST = { N: 32_768, r: 8, p: 1, maxmem: 64 * 1024 * 1024 } as const;
+const FILE = 'password.json';
 const KEY_BYTES = 32;
 /** Hashings that may wait for their turn. */
 const MOST_WAITING = 8;
@@ -27,7 +29,21 @@ export class Password {
   #waiting = 0;
 
   constructor(stateDir: string) {
-    this.#file = path.join(stateDir, 'password.json');
+    this.#file = path.join(stateDir, FILE);
+  }
+
+  /**
+   * Forgets it, so that the first run is open again once the program has been started anew.
+   * @returns false when there was none
+   */
+  static async forget(stateDir: string): Promise<boolean> {
+    try {
+      await unlink(path.join(stateDir, FILE));
+      return true;
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return false;
+      throw error;
+    }
   }
 
   async open(): Promise<void> {

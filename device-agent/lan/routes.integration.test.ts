@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { HearthError } from '#protocol/errors.ts';
+import { householdSettingsSchema } from '#protocol/household.ts';
 import { PASSWORD, serveLan } from './lan-fixture.ts';
 
 /** Every call that only somebody inside may make, with a body that would be taken. */
@@ -18,6 +19,7 @@ const INSIDE: [method: string, path: string, body?: unknown][] = [
   ['GET', '/disks'],
   ['GET', '/logs'],
   ['GET', '/diagnostics'],
+  ['GET', '/doctor'],
   ['GET', '/events'],
   ['POST', '/pair', { claimCode: 'ABCD-EFGH-1234' }],
   ['POST', '/password', { current: PASSWORD, next: 'another good password' }],
@@ -25,6 +27,7 @@ const INSIDE: [method: string, path: string, body?: unknown][] = [
   ['POST', '/pause', { minutes: 60 }],
   ['DELETE', '/pause'],
   ['POST', '/uplink/test'],
+  ['POST', '/doctor'],
   ['POST', '/disk', { mount: '/mnt' }],
   ['POST', '/disk/eject'],
   ['POST', '/disk/attach'],
@@ -65,7 +68,7 @@ test('lan: bodies are bounded and checked, whatever the call', async (t) => {
   ]) {
     const refused = await call('PATCH', '/api/settings', change);
     assert.equal(refused.status, 400, JSON.stringify(change));
-    assert.ok(refused.json.error.message.length > 5);
+    assert.ok(refused.refusal().message.length > 5);
   }
   for (const query of ['limit=0', 'limit=1000', 'limit=x', `q=${'x'.repeat(300)}`, 'state=melted']) {
     assert.equal((await call('GET', `/api/content?${query}`)).status, 400, query);
@@ -77,8 +80,8 @@ test('lan: settings are kept, a pause is a time, and ends when it is taken back'
   const { call, household } = await serveLan(t);
   await call('POST', '/api/setup', { password: PASSWORD });
   const changed = await call('PATCH', '/api/settings', { language: 'zh', timeZone: 'Asia/Shanghai' });
-  assert.equal(changed.json.timeZone, 'Asia/Shanghai');
-  assert.equal((await call('GET', '/api/settings')).json.language, 'zh');
+  assert.equal(changed.as(householdSettingsSchema).timeZone, 'Asia/Shanghai');
+  assert.equal((await call('GET', '/api/settings')).as(householdSettingsSchema).language, 'zh');
   const aside = {
     disk: { mount: '/etc', quota: null, floorBytes: 5 },
     pausedUntil: '2099-01-01T00:00:00.000Z',
@@ -100,7 +103,7 @@ test('lan: what a box does not have is unavailable and says so; what it has is h
   for (const path of ['/disks', '/scrub']) {
     const answer = await bare.call('GET', `/api${path}`);
     assert.equal(answer.status, 503, path);
-    assert.equal(answer.json.error.code, 'unavailable');
+    assert.equal(answer.refusal().code, 'unavailable');
   }
   assert.equal((await bare.call('POST', '/api/uplink/test')).status, 503);
 
@@ -120,7 +123,7 @@ test('lan: what a box does not have is unavailable and says so; what it has is h
   await call('POST', '/api/setup', { password: PASSWORD });
   assert.deepEqual((await call('GET', '/api/disks')).json, { fixed: null, items: [] });
   const foreign = await call('POST', '/api/disk', { mount: '/mnt/usb' });
-  assert.equal(foreign.json.error.code, 'disk_foreign');
+  assert.equal(foreign.refusal().code, 'disk_foreign');
   assert.equal((await call('POST', '/api/disk', { mount: '/mnt/usb', adopt: true })).status, 200);
   assert.equal((await call('POST', '/api/disk/eject')).status, 200);
   assert.equal((await call('POST', '/api/disk/attach')).status, 200);

@@ -4,10 +4,14 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import pino from 'pino';
+import * as z from 'zod';
 import { redact } from '#agent/logs/redact.ts';
 import { deliveryKeyFor, mintToken, sealKeyFor } from '#protocol/delivery-token.ts';
+import { boxLogsSchema } from '#protocol/http-box.ts';
 import { newClaimCode } from '#protocol/ids.ts';
 import { PASSWORD, serveLan } from './lan-fixture.ts';
+
+const bundleSchema = z.object({ logs: boxLogsSchema.shape.items });
 
 test('no secret that slipped into a log line, a reason or a name leaves the box', async (t) => {
   const { call, cookieNow, logs, activity, folder } = await serveLan(t);
@@ -50,7 +54,10 @@ test('no secret that slipped into a log line, a reason or a name leaves the box'
   const bundle = await call('GET', '/api/diagnostics');
   assert.equal(bundle.status, 200);
   assert.match(String(bundle.headers['content-disposition']), /^attachment; filename="hearth-diagnostics-/);
-  assert.ok(said.json.items.length > 10 && bundle.json.logs.length > 10, 'there are lines to look at');
+  assert.ok(
+    said.as(boxLogsSchema).items.length > 10 && bundle.as(bundleSchema).logs.length > 10,
+    'there are lines to look at',
+  );
   assert.ok(said.text.includes('planted') && bundle.text.includes('planted'));
   for (const target of ['status', 'settings', 'content', 'network', 'session', 'pair', 'earnings']) {
     const answer = await call('GET', `/api/${target}`);
@@ -84,15 +91,15 @@ test('logs: what is asked for again is what came since, by level, and bounded', 
   for (let n = 0; n < 700; n++) log.info(`line ${n}`);
   log.debug('a detail');
   log.error({ reason: 'why' }, 'a fault');
-  const all = (await call('GET', '/api/logs?level=debug')).json.items;
+  const all = (await call('GET', '/api/logs?level=debug')).as(boxLogsSchema).items;
   assert.equal(all.length, 500);
-  assert.equal(all.at(-1).text, 'a fault');
-  assert.deepEqual(all.at(-1).fields, { reason: 'why' });
-  assert.deepEqual((await call('GET', '/api/logs?level=error')).json.items.length, 1);
-  const since = (await call('GET', `/api/logs?after=${all.at(-1).seq}`)).json.items;
+  assert.equal(all.at(-1)?.text, 'a fault');
+  assert.deepEqual(all.at(-1)?.fields, { reason: 'why' });
+  assert.deepEqual((await call('GET', '/api/logs?level=error')).as(boxLogsSchema).items.length, 1);
+  const since = (await call('GET', `/api/logs?after=${all.at(-1)?.seq}`)).as(boxLogsSchema).items;
   assert.deepEqual(since, []);
   assert.equal(
-    (await call('GET', '/api/logs?after=99999&level=error')).json.items.length,
+    (await call('GET', '/api/logs?after=99999&level=error')).as(boxLogsSchema).items.length,
     1,
     'after a restart',
   );

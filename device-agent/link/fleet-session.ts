@@ -20,6 +20,7 @@ import type {
 } from '#protocol/messages.ts';
 import { PROTOCOL_VERSION } from '#protocol/messages.ts';
 import type { DialTarget } from '#protocol/reach.ts';
+import type { UpdateReport } from '#protocol/release.ts';
 import type { CommandResult } from './inbox.ts';
 import { Inbox } from './inbox.ts';
 import { indexPages } from './index-pages.ts';
@@ -192,6 +193,11 @@ export class FleetSession {
     this.#say('certificate-request', { ...this.#base(), csr });
   }
 
+  /** Tells how this box stands with updates; without a link it is told with the next greeting. */
+  sendUpdate(report: UpdateReport): void {
+    if (this.#link.online) this.#say('update', { ...this.#base(), ...report });
+  }
+
   /** What a heartbeat tells has changed: the next one goes now. */
   beat(): void {
     if (this.#link.online) this.#beat();
@@ -230,11 +236,12 @@ export class FleetSession {
     const { bootId } = this.#options;
     this.#inbox.beginSession();
     this.#say('hello', { ...this.#base(), bootId, agentVersion: AGENT_VERSION });
+    // Before the index: what it does not name would be sent again, had the fleet not heard that it was put out.
+    this.#options.onGreeted();
     this.sendIndex();
     this.#beat();
     this.sendHardware();
     this.#sender.restart();
-    this.#options.onGreeted();
   }
 
   #beat(): void {

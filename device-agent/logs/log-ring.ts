@@ -17,6 +17,7 @@ const OWN = new Set(['level', 'time', 'msg', 'program', 'pid', 'hostname', 'v'])
 export class LogRing implements DestinationStream {
   readonly #through: DestinationStream | null;
   readonly #lines: LogLine[] = [];
+  readonly #listeners: (() => void)[] = [];
   #seq = 0;
 
   constructor(through: DestinationStream | null) {
@@ -30,6 +31,12 @@ export class LogRing implements DestinationStream {
     this.#seq++;
     this.#lines.push(told);
     if (this.#lines.length > KEPT_LINES) this.#lines.shift();
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** Called after each line; it must not log. */
+  onAdd(listener: () => void): void {
+    this.#listeners.push(listener);
   }
 
   /** Lines of at least that level after that one, oldest first. */

@@ -14,6 +14,10 @@ import { UpnpMapper } from './upnp/upnp.ts';
 
 export interface BoxReachOptions {
   port: () => number;
+  /** Where TLS is taken; null while it is not. */
+  securePort: () => number | null;
+  /** Where clients find boxes' TLS at relays: asked for outside, so that a box has one URL either way. */
+  relaySecurePort: () => number | null;
   bind: string;
   mapping: boolean;
   configuredUrl: string | null;
@@ -31,6 +35,8 @@ export interface BoxReachOptions {
 /** How clients get to this box: the ladder with its parts joined, for the agent to start, feed and stop. */
 export class BoxReaching {
   readonly #reach: Reach;
+  /** The same for TLS, which has a port of its own. */
+  readonly #secure: Reach;
   readonly #dialler: Dialler;
   readonly #announcements: Announcements;
   readonly #options: BoxReachOptions;
@@ -40,7 +46,7 @@ export class BoxReaching {
     this.#options = options;
     const { now, secret, askFleet } = options;
     this.#dialler = new Dialler(askFleet);
-    this.#reach = new Reach({
+    const parts = {
       ...options,
       mappers: {
         pcp: new PcpMapper({
@@ -50,15 +56,26 @@ export class BoxReaching {
         natpmp: new NatPmpMapper({ now }),
         upnp: new UpnpMapper(),
       },
-      dial: (targets, signal) => this.#dialler.dial(targets, signal),
+      dial: (targets: DialTarget[], signal: AbortSignal) => this.#dialler.dial(targets, signal),
       readNetwork: async () => {
         this.#network = networkOf(await readTables());
         return this.#network;
       },
+    };
+    this.#reach = new Reach(parts);
+    this.#secure = new Reach({
+      ...parts,
+      port: () => options.securePort() ?? 0,
+      outsidePort: options.relaySecurePort,
+      secure: true,
+      log: options.log.child({ part: 'tls' }),
     });
     this.#announcements = new Announcements({
       routers: () => [this.#network?.gateways.ipv4?.address],
-      onRestart: () => this.#reach.routerRestarted(),
+      onRestart: () => {
+        this.#reach.routerRestarted();
+        this.#secure.routerRestarted();
+      },
     });
   }
 
@@ -66,10 +83,12 @@ export class BoxReaching {
   async start(): Promise<void> {
     if (this.#options.mapping && !this.#reach.idle) this.#announcements.start();
     await this.#reach.start();
+    await this.#secure.start();
   }
 
   setOnline(online: boolean): void {
     this.#reach.setOnline(online);
+    this.#secure.setOnline(online);
   }
 
   dialled(message: DownMessage<'dialled'>): void {
@@ -83,17 +102,25 @@ export class BoxReaching {
     return endpoint && `http://${hostAndPort(endpoint.address, endpoint.port)}`;
   }
 
+  /** The same over TLS, by address; null: TLS is not taken, or nothing is known. */
+  secureUrl(): string | null {
+    if (this.#options.configuredUrl !== null || this.#options.securePort() === null) return null;
+    const endpoint = this.#secure.endpoint();
+    return endpoint && `https://${hostAndPort(endpoint.address, endpoint.port)}`;
+  }
+
   report(): BoxReach {
     return this.#reach.report();
   }
 
   retry(): void {
     this.#reach.retry();
+    this.#secure.retry();
   }
 
   /** Gives mappings back. */
   async close(): Promise<void> {
     this.#announcements.close();
-    await this.#reach.close();
+    await Promise.all([this.#reach.close(), this.#secure.close()]);
   }
 }

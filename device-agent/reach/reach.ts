@@ -20,14 +20,20 @@ const DIAL_AGAIN_MS = 300_000;
 const DIAL_LOST_MS = 15_000;
 /** How long giving mappings back may take at the end. */
 const GOODBYE_MS = 4_000;
+/** Until there is something to be reached, it is looked for this often. */
+const NO_PORT_MS = 2_000;
 /** Addresses whose dial is remembered. */
 const MOST_DIALS = 64;
 /** A permanent mapping whose router is gone for so many renewals is no longer believed in. */
 const PERMANENT_FAILURES_MS = 3_600_000;
 
 export interface ReachOptions {
-  /** Where content is served; asked for anew each time, since 0 becomes a port when it listens. */
+  /** Where content is served; asked for anew each time, since 0 becomes a port when it listens, and is waited for. */
   port: () => number;
+  /** The port wanted outside, where it is another. */
+  outsidePort?: () => number | null;
+  /** The fleet is to dial by TLS. */
+  secure?: boolean;
   /** What the content server is bound to. */
   bind: string;
   /** Whether routers may be asked. */
@@ -232,6 +238,10 @@ export class Reach {
   async #climb(family: Family): Promise<void> {
     const state = this.#state[family];
     while (!this.#closing.signal.aborted) {
+      if (this.#options.port() === 0) {
+        await this.#rest(state, NO_PORT_MS);
+        continue;
+      }
       const step = planFamily(this.#facts(family));
       if (step.do === 'wait') {
         await this.#rest(state, step.untilMs - this.#options.now());
@@ -292,7 +302,8 @@ export class Reach {
   async #dial(state: FamilyState, endpoint: Endpoint, signal: AbortSignal): Promise<void> {
     const { address, port, way } = endpoint;
     const { log, now } = this.#options;
-    const answers = await this.#options.dial([{ address, port }], signal).catch((error) => {
+    const target = { address, port, ...(this.#options.secure && { secure: true }) };
+    const answers = await this.#options.dial([target], signal).catch((error) => {
       log.info({ address, port, reason: messageOf(error) }, 'the fleet could not be asked to dial');
       return [];
     });
@@ -324,7 +335,8 @@ export class Reach {
     if (!gateway) return;
     const before = state.tries[method];
     try {
-      const wanted = { gateway, internalPort: port, externalPort: port, lifetimeS, previous };
+      const externalPort = this.#options.outsidePort?.() ?? port;
+      const wanted = { gateway, internalPort: port, externalPort, lifetimeS, previous };
       const mapped = await mappers[method].map(wanted, signal);
       signal.throwIfAborted();
       const useless = uselessOf(mapped.externalAddress);

@@ -1,4 +1,3 @@
-import net from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import type { BoxCertificate } from '#agent/certificate/box-certificate.ts';
@@ -7,15 +6,14 @@ import type { ContentServer } from '#agent/serve/content-server.ts';
 import type { Certificates } from '#agent/serve/tls/certificates.ts';
 import type { Clock } from '#agent/time/clock.ts';
 import { messageOf } from '#protocol/errors.ts';
+import { SocketPairs } from './socket-pairs.ts';
 import { RelayTunnels } from './tunnels.ts';
 
 export interface RelayingParts {
   certificate: BoxCertificate;
   /** What the content port serves with. */
   certificates: Certificates;
-  content: Pick<ContentServer, 'relayed'>;
-  /** Where the content port takes TLS; null while it does not. */
-  securePort: () => number | null;
+  content: Pick<ContentServer, 'relayed' | 'relayedConnection' | 'securePort'>;
   /** Asks the fleet for a certificate; nothing happens while there is no link, and it is asked again. */
   request: (csr: string) => void;
   clock: Clock;
@@ -34,6 +32,7 @@ const ASK_MS = 3_600_000;
 export class Relaying {
   readonly #parts: RelayingParts;
   readonly #timer: NodeJS.Timeout;
+  readonly #pairs = new SocketPairs();
   #tunnels: RelayTunnels | null = null;
   #urls: readonly string[] = [];
   #serverName: string | null = null;
@@ -70,7 +69,7 @@ export class Relaying {
       log,
       onChange,
       onRequest: (stream, headers, client) => content.relayed(stream, headers, client),
-      onConnection: (connection) => this.#carry(connection),
+      onConnection: (connection, client) => void this.#carry(connection, client),
     });
     this.#tunnels.use(this.#urls);
   }
@@ -97,21 +96,29 @@ export class Relaying {
   async close(): Promise<void> {
     clearInterval(this.#timer);
     await this.#tunnels?.close();
+    await this.#pairs.close();
   }
 
-  /** A client's own TLS: to the content port, which knows how to speak it. */
-  #carry(connection: Duplex): void {
-    const port = this.#parts.securePort();
-    if (port === null) {
+  /** A client's own TLS: to the content server, which knows how to speak it, as if it had come from its address. */
+  async #carry(connection: Duplex, client: string): Promise<void> {
+    const { content, log } = this.#parts;
+    connection.on('error', () => undefined);
+    if (content.securePort === null) {
       connection.destroy();
       return;
     }
-    const socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
-    socket.on('error', () => connection.destroy());
-    connection.on('error', () => socket.destroy());
-    connection.once('close', () => socket.destroy());
-    socket.once('close', () => connection.destroy());
-    connection.pipe(socket);
-    socket.pipe(connection);
+    try {
+      const { near, far } = await this.#pairs.make();
+      near.on('error', () => connection.destroy());
+      near.once('close', () => connection.destroy());
+      connection.once('close', () => near.destroy());
+      content.relayedConnection(far, client);
+      if (connection.destroyed) near.destroy();
+      connection.pipe(near);
+      near.pipe(connection);
+    } catch (error) {
+      log.warn({ reason: messageOf(error) }, 'a relayed connection could not be taken');
+      connection.destroy();
+    }
   }
 }

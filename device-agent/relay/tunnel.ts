@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Identity } from '#agent/identity/identity.ts';
 import { dialFleet, hostAndPort } from '#agent/link/dial.ts';
@@ -104,5 +105,5 @@ export class Tunnel {
 
 function clientOf(headers: IncomingHttpHeaders): string {
   const value = headers[CLIENT_ADDRESS_HEADER];
-  return typeof value === 'string' ? value.slice(0, 64) : '';
+  return typeof value === 'string' && isIP(value) !== 0 ? value : '';
 }

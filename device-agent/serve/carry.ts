@@ -1,7 +1,7 @@
-import type { Shaper } from '#agent/uplink/shaper.ts';
+import type { Shaper } from '#shaping/shaper.ts';
 import type { Buffers } from './buffers.ts';
-import type { Decider } from './decide.ts';
 import type { Deliveries, Delivery, DeliveryParts } from './delivery.ts';
+import type { Desk } from './desk.ts';
 import type { OpenFile } from './open-files.ts';
 import type { Outlet } from './outlet.ts';
 import type { HeaderList, ObjectBody, Part, Reply, Source } from './reply.ts';
@@ -10,7 +10,7 @@ import { serverTiming } from './server-timing.ts';
 import type { Sources } from './sources.ts';
 
 export interface CarrierParts extends Pick<DeliveryParts, 'clock' | 'meter'> {
-  decider: Decider;
+  decider: Desk;
   sources: Sources;
   buffers: Buffers;
   deliveries: Deliveries;
@@ -58,24 +58,28 @@ export class Carrier {
         return null;
       }));
     if (opened === null) return this.#instead(outlet, reply, body);
+    let isBegun = false;
     try {
       // It may have been taken out of service, and the token used up by others, while it was opened.
       if (!this.#parts.decider.stillStands(body)) return await this.#instead(outlet, reply, body);
       const readMs = opened === hot ? null : clock.monotonic() - beganAtMs;
       this.#head(outlet, reply, ['Server-Timing', serverTiming(readMs)]);
+      isBegun = true;
       await this.#send(outlet, body, opened);
     } finally {
       sources.release(opened);
+      if (!isBegun) this.#parts.decider.forgo(body);
     }
   }
 
   async #instead(outlet: Outlet, decided: Reply, body: ObjectBody): Promise<void> {
-    const reply = body.instead();
-    await this.carry(outlet, { ...reply, close: decided.close || reply.close });
+    const reply = await body.instead();
+    if (reply) await this.carry(outlet, { ...reply, close: decided.close || reply.close });
+    else outlet.stream.destroy();
   }
 
   /** An object, or a variant of one, could not be read. */
-  readFailed({ key, sha256 }: Source, error: unknown): void {
+  readFailed({ key, sha256 }: Pick<Source, 'key' | 'sha256'>, error: unknown): void {
     this.#parts.sources.withdraw(key);
     if (key === sha256) this.#parts.onReadFailed(sha256, error);
     else this.#parts.onVariantFailed(key, error);

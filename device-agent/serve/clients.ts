@@ -1,4 +1,4 @@
-import { flowOfAddress } from '#agent/uplink/shaper.ts';
+import { flowOfAddress } from '#shaping/shaper.ts';
 
 export interface ClientLimits {
   /** Connections of one client that are served; of more each request is answered 429. 0: no bound. */

@@ -23,12 +23,20 @@ export interface Visitor {
 const TURNED_AWAY_SHARE = 0.125;
 const LEAST_TURNED_AWAY = 4;
 
+/** One connection among those that are counted. */
+export interface Admitted {
+  readonly visitor: Visitor;
+  /** It has closed. */
+  readonly leave: () => void;
+}
+
 /** Every open connection, bounded in all and for each client. */
 export class Connections {
   readonly #most: number;
   readonly #clients: Clients;
   readonly #clock: Clock;
-  readonly #open = new Map<Socket, Visitor>();
+  /** What closes each. */
+  readonly #open = new Set<() => void>();
 
   constructor(most: number, limits: ClientLimits, clock: Clock) {
     this.#most = most;
@@ -40,25 +48,42 @@ export class Connections {
     return this.#open.size;
   }
 
-  /** Takes a connection up until it closes. @returns null when there is no room even for a word: it is closed */
-  enter(socket: Socket): Visitor | null {
-    const aboveMost = this.#open.size - this.#most;
-    if (aboveMost >= Math.max(LEAST_TURNED_AWAY, this.#most * TURNED_AWAY_SHARE)) {
+  /**
+   * Takes a connection up until it closes.
+   * @param address the client's, where the socket's is another
+   * @returns null when there is no room even for a word: it is closed
+   */
+  enter(socket: Socket, address = socket.remoteAddress): Visitor | null {
+    const admitted = this.admit(
+      address,
+      () => socket.destroy(),
+      () => void socket.resetAndDestroy(),
+    );
+    if (!admitted) {
       socket.destroy();
       return null;
     }
-    const client = this.#clients.of(socket.remoteAddress, this.#clock.monotonic());
+    socket.once('close', admitted.leave);
+    return admitted.visitor;
+  }
+
+  /**
+   * As `enter`, for a connection whose socket is somewhere else.
+   * @param destroy closes it
+   */
+  admit(address: string | undefined, destroy: () => void, reset: () => void): Admitted | null {
+    const aboveMost = this.#open.size - this.#most;
+    if (aboveMost >= Math.max(LEAST_TURNED_AWAY, this.#most * TURNED_AWAY_SHARE)) return null;
+    const client = this.#clients.of(address, this.#clock.monotonic());
     client.connections++;
     let standing: Visitor['standing'] = aboveMost >= 0 ? 'turned_away' : 'served';
     if (this.#clients.isOverrun(client)) standing = 'too_many';
-    const reset = () => void socket.resetAndDestroy();
-    const visitor = { client, standing, reset };
-    this.#open.set(socket, visitor);
-    socket.once('close', () => {
-      this.#open.delete(socket);
-      client.connections--;
-    });
-    return visitor;
+    const close = () => destroy();
+    this.#open.add(close);
+    const leave = () => {
+      if (this.#open.delete(close)) client.connections--;
+    };
+    return { visitor: { client, standing, reset }, leave };
   }
 
   /** Who asks through a relay, by the relay's word: no connection of ours, so bounded by requests alone. */
@@ -70,6 +95,6 @@ export class Connections {
 
   /** Closes whatever is still open. */
   destroyAll(): void {
-    for (const socket of this.#open.keys()) socket.destroy();
+    for (const close of this.#open) close();
   }
 }

@@ -1,3 +1,4 @@
+import type { AssetTable } from '#agent/store/asset-table.ts';
 import type { AssetEntry } from '#agent/store/catalog.ts';
 import type { Store } from '#agent/store/store.ts';
 import type { Clock } from '#agent/time/clock.ts';
@@ -14,13 +15,15 @@ import {
 import type { Representation } from './asset-headers.ts';
 import { AssetHeaders } from './asset-headers.ts';
 import { evaluatePreconditions, ifRangeHolds } from './conditional.ts';
+import { DateText } from './date-text.ts';
+import type { Desk } from './desk.ts';
 import type { Variants } from './encodings/select.ts';
 import { selectRepresentation } from './encodings/select.ts';
 import { multipartOf } from './multipart.ts';
 import type { Span } from './range.ts';
 import { parseRange } from './range.ts';
 import type { HeaderList, ObjectBody, Reply, RequestHead } from './reply.ts';
-import { headerOf, NO_BYTES } from './reply.ts';
+import { AGE_0, headerOf, NO_BYTES } from './reply.ts';
 import type { ContentTarget } from './request-target.ts';
 import { originForm, parseTarget } from './request-target.ts';
 import type { OpenEntitlement, TokenGate } from './token-gate.ts';
@@ -48,7 +51,12 @@ const CLOCK_ERROR_MS = 2_000;
 
 /** Who has too many connections may come again after this, s: the time to close some. */
 const CONNECTIONS_AGAIN_S = 5;
-const NEW: HeaderList = ['Age', '0'];
+/** The newest word on a target, as long as the catalog lists the same assets. */
+interface Found {
+  table: AssetTable;
+  version: number;
+  asset: AssetEntry | undefined;
+}
 
 /** A request for a held asset that may be served. */
 interface Job {
@@ -62,15 +70,23 @@ interface Job {
  * Decides what a request is answered. It reads and writes nothing: what lies on the disk it knows from the
  * catalog, and an object's bytes are for the transport to fetch.
  */
-export class Decider {
+export class Decider implements Desk {
   readonly #parts: DeciderParts;
   readonly #heads = new AssetHeaders();
-  #dateSecond = -1;
-  #date = '';
+  /** What was found for targets that are asked for again. */
+  readonly #found = new WeakMap<ContentTarget, Found>();
+  readonly #date = new DateText();
 
   constructor(parts: DeciderParts) {
     this.#parts = parts;
   }
+
+  ask(request: RequestHead): Reply {
+    return this.decide(request);
+  }
+
+  /** Nothing is taken from the token before a delivery begins. */
+  forgo(): void {}
 
   decide(request: RequestHead): Reply {
     const { method } = request;
@@ -90,21 +106,19 @@ export class Decider {
   }
 
   /**
-   * The Date header's value. A wrong Date makes caches keep content too long or not at all: without a clock there
+   * What the Date header is to say, ms since 1970. A wrong Date makes caches keep content too long or not at all: without a clock there
    * is to be none (RFC 9110 section 6.6.1); with a wrong one the fleet's time stands in.
    */
-  date(): string | null {
+  dateMs(): number | null {
     const { clock } = this.#parts;
     const fleetMs = clock.fleetNow();
     if (fleetMs === null) return null;
     const localMs = clock.local();
-    const nowMs = Math.abs(fleetMs - localMs) < CLOCK_ERROR_MS ? localMs : fleetMs;
-    const second = Math.floor(nowMs / 1000);
-    if (second !== this.#dateSecond) {
-      this.#dateSecond = second;
-      this.#date = new Date(second * 1000).toUTCString();
-    }
-    return this.#date;
+    return Math.abs(fleetMs - localMs) < CLOCK_ERROR_MS ? localMs : fleetMs;
+  }
+
+  date(): string | null {
+    return this.#date.of(this.dateMs());
   }
 
   #route(request: RequestHead): Reply {
@@ -123,8 +137,8 @@ export class Decider {
     if (target === null) return textReply(404, 'Nothing is here.');
     if ('fault' in target) return textReply(400, `Bad address: ${target.fault}.`);
     let entitlement: OpenEntitlement;
+    const now = this.#parts.clock.fleetNow();
     try {
-      const now = this.#parts.clock.fleetNow();
       entitlement = this.#parts.tokens.open(target.token, target.siteId, target.path, now);
     } catch (error) {
       if (!isHearthError(error)) throw error;
@@ -133,19 +147,34 @@ export class Decider {
     }
     // Too much for this box is not too much for others.
     if (visitor.standing === 'turned_away') return this.#handBack(target);
-    const asset = this.#servable(target, entitlement, request.headers.range !== undefined);
+    const asset = this.#servable(target, entitlement, request.headers.range !== undefined, now);
     return asset ? this.#serve({ request, target, entitlement, asset }) : this.#handBack(target);
   }
 
   /** The asset, if this box can and may serve it now. */
-  #servable(target: ContentTarget, entitlement: OpenEntitlement, isPart: boolean): AssetEntry | null {
-    const { store, clock, open, accepting } = this.#parts;
+  #servable(
+    target: ContentTarget,
+    entitlement: OpenEntitlement,
+    isPart: boolean,
+    now: number | null,
+  ): AssetEntry | null {
+    const { store, open, accepting } = this.#parts;
     if (!open() || !accepting() || !store.disk.readable) return null;
     if (!mayBegin(entitlement, isPart)) return null;
-    const asset = store.catalog.find(target.siteId, target.path);
+    const asset = this.#find(target);
     if (asset?.object.state !== 'complete') return null;
-    const now = clock.fleetNow();
     if (asset.expiresAtMs !== null && now !== null && asset.expiresAtMs <= now) return null;
+    return asset;
+  }
+
+  /** To look it up in the catalog costs more than all the rest of a decision. */
+  #find(target: ContentTarget): AssetEntry | undefined {
+    const { catalog } = this.#parts.store;
+    const { assets } = catalog.tables;
+    const found = this.#found.get(target);
+    if (found?.table === assets && found.version === assets.version) return found.asset;
+    const asset = catalog.find(target.siteId, target.path);
+    this.#found.set(target, { table: assets, version: assets.version, asset });
     return asset;
   }
 
@@ -211,7 +240,7 @@ export class Decider {
 
   #age(asset: AssetEntry): HeaderList {
     const seconds = this.#parts.ageSeconds(asset.issuedAtMs);
-    return seconds === 0 ? NEW : ['Age', String(seconds)];
+    return seconds === 0 ? AGE_0 : ['Age', String(seconds)];
   }
 
   #handBack(target: ContentTarget): Reply {

@@ -38,17 +38,17 @@ export class Delivery {
     this.#toldAtMs = parts.clock.monotonic();
     this.#movedAtMs = this.#toldAtMs;
     body.entitlement.takenBytes += body.lengthBytes;
-    parts.meter.addRequest();
+    parts.meter.addRequest(this.#toldAtMs);
   }
 
   /** The kernel took so many bytes of the body. */
   add(bytes: number): void {
     const { meter, clock, onDelivered } = this.#parts;
-    meter.addBytes(bytes);
+    const now = clock.monotonic();
+    meter.addBytes(bytes, now);
     this.#unsent -= bytes;
     this.#body.entitlement.sentBytes += bytes;
     this.#untold += bytes;
-    const now = clock.monotonic();
     this.#movedAtMs = now;
     if (now - this.#toldAtMs < TELL_MS) return;
     onDelivered(this.#body.entitlement, this.#body.assetId, this.#untold, 0);

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MIB, until } from '#agent/store/store-fixture.ts';
 import { Clock } from '#agent/time/clock.ts';
-import { Shaper } from '#agent/uplink/shaper.ts';
+import { Shaper } from '#shaping/shaper.ts';
 import { ask, mint, pipeline, readAll, serve, sum, target } from './serve-fixture.ts';
 
 const small = randomBytes(5_000);

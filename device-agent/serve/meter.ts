@@ -16,6 +16,9 @@ export class ServingMeter {
   #requestsTotal = 0;
   #lastTotal = 0;
   #lastAtMs: number;
+  /** The slot that is counted in: of time, and what came in it. */
+  #slot = -1;
+  #slotBytes = 0;
   /** Responses under way. */
   responses = 0;
 
@@ -24,17 +27,17 @@ export class ServingMeter {
     this.#lastAtMs = clock.monotonic();
   }
 
-  addBytes(bytes: number): void {
-    this.#turnDay();
+  /** @param nowMs monotonic */
+  addBytes(bytes: number, nowMs = this.#clock.monotonic()): void {
+    this.#turn(nowMs);
     this.#bytesToday += bytes;
     this.#bytesTotal += bytes;
-    const slot = Math.floor(this.#clock.monotonic() / SLOT_MS);
-    this.#slots.set(slot, (this.#slots.get(slot) ?? 0) + bytes);
-    if (this.#slots.size > WINDOW_MS / SLOT_MS + 2) this.#forgetOld();
+    this.#slotBytes += bytes;
   }
 
-  addRequest(): void {
-    this.#turnDay();
+  /** @param nowMs monotonic */
+  addRequest(nowMs = this.#clock.monotonic()): void {
+    this.#turn(nowMs);
     this.#requestsToday++;
     this.#requestsTotal++;
   }
@@ -49,9 +52,10 @@ export class ServingMeter {
 
   /** What the dashboard shows; the rate is over the last ten seconds. */
   snapshot(): { bytesPerSecond: number; bytesToday: number; requestsToday: number } {
+    this.#turn(this.#clock.monotonic());
     this.#turnDay();
     this.#forgetOld();
-    let bytes = 0;
+    let bytes = this.#slotBytes;
     for (const count of this.#slots.values()) bytes += count;
     return {
       bytesPerSecond: (bytes / WINDOW_MS) * 1000,
@@ -68,6 +72,17 @@ export class ServingMeter {
     this.#lastTotal = this.#bytesTotal;
     this.#lastAtMs = now;
     return rate;
+  }
+
+  /** Goes on to another slot when its time has come; the day is looked at then. */
+  #turn(nowMs: number): void {
+    const slot = Math.floor(nowMs / SLOT_MS);
+    if (slot === this.#slot) return;
+    this.#turnDay();
+    if (this.#slotBytes > 0) this.#slots.set(this.#slot, this.#slotBytes);
+    this.#slot = slot;
+    this.#slotBytes = 0;
+    if (this.#slots.size > WINDOW_MS / SLOT_MS + 2) this.#forgetOld();
   }
 
   #forgetOld(): void {

@@ -10,6 +10,15 @@ export interface OpenFile {
   readonly damaged: boolean;
 }
 
+/**
+ * What a failed read of a file says. One that was withdrawn may be of a disk that was pulled, or have been removed:
+ * its errors say nothing of what is there now, and must not be taken for the disk's.
+ */
+export function readError(file: OpenFile, error: unknown): unknown {
+  if (!file.withdrawn) return error;
+  return Object.assign(new Error('a file was read that is out of use', { cause: error }), { code: 'ESTALE' });
+}
+
 interface Entry {
   readonly sha256: string;
   readonly opening: Promise<OpenedFile>;

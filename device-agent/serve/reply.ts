@@ -44,8 +44,8 @@ export interface ObjectBody {
   closing: Buffer;
   /** All of it: parts, what stands before them, and the closing. */
   lengthBytes: number;
-  /** What is answered instead if the object turns out not to be readable. */
-  instead: () => Reply;
+  /** What is answered instead if the object turns out not to be readable; null: nothing any more. */
+  instead: () => Reply | Promise<Reply | null>;
 }
 
 /** What a body is read from. */
@@ -63,6 +63,9 @@ export interface Part {
   start: number;
   end: number;
 }
+
+/** Of a copy that is as good as validated now: what most replies say of their own, and always this array. */
+export const AGE_0: HeaderList = ['Age', '0'];
 
 export const NO_BYTES = Buffer.alloc(0);
 

@@ -4,6 +4,7 @@ import { diskTurns } from '#agent/store/disk-turns.ts';
 import { placeOf } from '#agent/store/object-file.ts';
 import type { Buffers } from './buffers.ts';
 import type { OpenFile } from './open-files.ts';
+import { readError } from './open-files.ts';
 
 /** How a body ended. */
 export type SendEnd = 'sent' | 'client_gone' | 'read_failed' | 'damaged';
@@ -78,7 +79,7 @@ export async function sendSlice(
     } catch (error) {
       buffers.pool.give(buffer);
       response.destroy();
-      return { end: 'read_failed', error };
+      return { end: 'read_failed', error: readError(file, error) };
     }
     if (file.damaged) {
       buffers.pool.give(buffer);

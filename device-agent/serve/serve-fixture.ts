@@ -5,12 +5,14 @@ import net from 'node:net';
 import type { TestContext } from 'node:test';
 import { hold, manifestFor, openStore, silent, testSiteId } from '#agent/store/store-fixture.ts';
 import { Clock } from '#agent/time/clock.ts';
-import { Shaper } from '#agent/uplink/shaper.ts';
 import type { AssetManifest } from '#protocol/asset.ts';
 import { encodePath } from '#protocol/content-url.ts';
 import { mintToken } from '#protocol/delivery-token.ts';
-import type { ContentLimits, ContentServerParts } from './content-server.ts';
-import { CONTENT_LIMITS, ContentServer } from './content-server.ts';
+import { Shaper } from '#shaping/shaper.ts';
+import type { ContentServerParts, WorkersWish } from './content-server.ts';
+import { ContentServer } from './content-server.ts';
+import type { ContentLimits } from './limits.ts';
+import { CONTENT_LIMITS } from './limits.ts';
 import { ServingMeter } from './meter.ts';
 import { TokenGate } from './token-gate.ts';
 
@@ -22,6 +24,14 @@ export interface Delivered {
   assetId: string;
   bytes: number;
   requests: number;
+}
+
+/** Worker processes of the servers of this file. */
+let workers: WorkersWish | null = null;
+
+/** From now on servers have such workers, so that the tests of a file can be run on them as well. */
+export function useWorkers(wish: WorkersWish): void {
+  workers = wish;
 }
 
 /** A content server on a real store, drained when the test ends. */
@@ -51,8 +61,10 @@ export async function serve(
     ageSeconds: () => 0,
     onDelivered: ({ token }, assetId, bytes, requests) => delivered.push({ token, assetId, bytes, requests }),
     onReadFailed: (sha256) => readFailed.push(sha256),
+    workers,
     ...more,
   });
+  await content.crew?.ready();
   const port = await content.listen(0, '127.0.0.1');
   let drained = false;
   const drain = async (boundMs: number) => {

@@ -43,6 +43,8 @@ export interface NewAsset {
   object: number;
 }
 
+const MOST_LATELY = 256;
+
 /**
  * The assets, 56 bytes each, the bytes of the path, and a slot in each of two indexes: by id, and by site and
  * path. Sites and headers, which many share, are kept once.
@@ -58,9 +60,32 @@ export class AssetTable {
   #paths = new TextHeap();
   readonly #id = Buffer.alloc(ASSET_ID_BYTES);
   readonly #text = Buffer.alloc(SCRATCH_BYTES);
+  /** Rows lately asked for by id: each answer to a client asks for one. */
+  readonly #lately = new Map<string, number>();
+  #version = 0;
+
+  /** Another number after each change of what is listed. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** There will be so many. */
+  reserve(assets: number): void {
+    this.#byId.reserve(assets);
+    this.#byPath.reserve(assets);
+  }
 
   /** @returns -1 when it is not listed */
   find(assetId: string): number {
+    const known = this.#lately.get(assetId);
+    if (known !== undefined) return known;
+    const row = this.#search(assetId);
+    if (this.#lately.size >= MOST_LATELY) this.#lately.clear();
+    if (row >= 0) this.#lately.set(assetId, row);
+    return row;
+  }
+
+  #search(assetId: string): number {
     if (!packAssetId(assetId, this.#id)) return -1;
     const wanted = this.#id;
     return this.#byId.find(this.#hashId(wanted.readUInt32BE(0)), (row) => this.slab.equals(row, ID, wanted));
@@ -90,6 +115,7 @@ export class AssetTable {
     const length = this.#text.write(path);
     if (length > LIMITS.pathBytes) throw new RangeError('the path is too long');
     const { slab } = this;
+    this.#changed();
     const row = slab.alloc();
     slab.setBytes(row, ID, this.#id);
     slab.setU16(row, PATH_LENGTH, length);
@@ -111,8 +137,14 @@ export class AssetTable {
     return row;
   }
 
+  #changed(): void {
+    this.#version++;
+    this.#lately.clear();
+  }
+
   remove(row: number): void {
     const { slab } = this;
+    this.#changed();
     this.#byId.remove(this.#hashId(slab.u32(row, ID)), row);
     this.#byPath.remove(this.#hashOfPath(row), row);
     this.#paths.drop(slab.u16(row, PATH_LENGTH));

@@ -6,6 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
+import { folderPlace } from '#agent/disks/places.ts';
 import { newId } from '#protocol/ids.ts';
 import {
   hold,
@@ -209,6 +210,32 @@ test('disk: links where our folders and files should be are not followed', async
   assert.match(disk.problem ?? '', /objects is in the way.*remove it/);
   await rm(layout.objects);
   await until(() => disk.state === 'ok', 'it is in order');
+});
+
+test('disk: what is plugged in while a look is under way is seen by the next, at once', async (t) => {
+  const made = await openStore(t);
+  await made.disk.close();
+  const place = folderPlace(made.root, true);
+  const absent = { reason: 'not_plugged' as const, problem: 'a test' };
+  let plugged = false;
+  const looks: ((spot: Awaited<ReturnType<typeof place.find>>) => void)[] = [];
+  const { disk } = await openStore(t, {
+    ...made,
+    more: {
+      probeMs: 3_600_000,
+      hungMs: 20,
+      place: {
+        find: async (remembered, boxId) =>
+          plugged ? place.find(remembered, boxId) : new Promise((resolve) => looks.push(resolve)),
+      },
+    },
+  });
+  assert.equal(looks.length, 1);
+  plugged = true;
+  disk.noticed();
+  // It had looked before.
+  looks[0]?.(absent);
+  await until(() => disk.state === 'ok', 'it is seen');
 });
 
 test('disk: a pipe for a marker keeps nobody waiting', async (t) => {

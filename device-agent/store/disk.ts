@@ -84,11 +84,14 @@ export class Disk {
   #work: Promise<void> | null = null;
   /** Ends with the look under way, or when that is given up. */
   #bounded: Promise<void> | null = null;
+  /** The look under way is to be followed by another. */
+  #again = false;
   /** While set, nothing is done with the disk. */
   #held: Finding | null = null;
   #lettingGo: Promise<void> | null = null;
   #spot: DiskSpot | null = null;
   #laidOut = false;
+  #epoch = 0;
   #closed = false;
 
   constructor(options: DiskOptions) {
@@ -110,6 +113,10 @@ export class Disk {
   /** Of the marker on it; null before one was seen. */
   get id(): string | null {
     return this.#id;
+  }
+  /** Another one each time the disk has gone: what was opened before is none of this disk any more. */
+  get epoch(): number {
+    return this.#epoch;
   }
   get stamp(): () => string {
     return this.#options.stamp;
@@ -176,6 +183,10 @@ export class Disk {
   roomBytes(usedBytes: number): number {
     return roomBytes(this.#options.bounds(), this.#usage, usedBytes);
   }
+  /** Free space that is always left to the disk's owner. */
+  get floorBytes(): number {
+    return this.#options.bounds().floorBytes;
+  }
   /** What Hearth's files could take in all, bytes. */
   capacityBytes(usedBytes: number = this.#used()): number {
     return capacityBytes(this.#options.bounds(), this.#usage, usedBytes);
@@ -184,9 +195,13 @@ export class Disk {
   /**
    * Takes note of an error met on the disk and gives it its name.
    * @param object whose bytes were read or written: errors on several say that it is the disk
+   * @param epoch when what was used was opened: if the disk has been away since, it says nothing
    */
-  failed(error: unknown, object: string | null = null): HearthError {
+  failed(error: unknown, object: string | null = null, epoch = this.#epoch): HearthError {
     if (error instanceof HearthError) return error;
+    if (epoch !== this.#epoch) {
+      return new HearthError('disk_absent', 'the disk was pulled meanwhile', { cause: error });
+    }
     const named = nameError(error);
     if (named.trouble) this.#trouble = named.trouble;
     if (named.medium && object !== null) this.#health.note(object, this.#now());
@@ -218,6 +233,12 @@ export class Disk {
     this.#held = null;
     await this.#bounded;
     await this.look();
+  }
+
+  /** Something was plugged in or pulled: a look that is under way may have begun before, and is not enough. */
+  noticed(): void {
+    this.#again = this.#work !== null;
+    void this.look();
   }
 
   /** Looks at the disk; calls while a look is under way share it. Resolves within the bound for a look. */
@@ -254,6 +275,9 @@ export class Disk {
           clearTimeout(hung);
           this.#work = null;
           over();
+          if (!this.#again) return;
+          this.#again = false;
+          void this.look();
         });
     });
     this.#bounded = this.#work ? bounded : null;
@@ -273,7 +297,10 @@ export class Disk {
   #enter(finding: Finding): void {
     const before = this.#finding;
     this.#finding = finding;
-    if (!this.readable) this.#laidOut = false;
+    if (!this.readable) {
+      this.#laidOut = false;
+      if (isReadable(before)) this.#epoch++;
+    }
     if (before.state === finding.state && isReadable(before) === this.readable) return;
     const level = finding.state === 'ok' ? 'info' : 'warn';
     this.#options.log[level](

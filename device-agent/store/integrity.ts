@@ -34,6 +34,8 @@ export interface IntegrityOptions {
   periodMs?: number | null;
   /** True while clients are being served. */
   busy: () => boolean;
+  /** Checks what else is kept of an object that was found whole. @returns bytes read */
+  alongside?: (sha256: string) => Promise<number>;
   /** Told of each damaged object, now and then of progress, and of the end. */
   onProgress: (found: IntegrityFinding[], finished: boolean) => void;
 }
@@ -211,6 +213,8 @@ export class IntegrityCheck {
       if (damaged === null) return;
       if (damaged.size === 0) {
         object.verifiedAt = this.#clock.stamp();
+        const more = (await this.#options.alongside?.(sha256)) ?? 0;
+        if (paced && more > 0) await this.#pause(more);
         return;
       }
       this.#progress = {
@@ -238,6 +242,8 @@ export class IntegrityCheck {
   async #damagedChunks(sha256: string, piece: Buffer, paced: boolean): Promise<Set<number> | null> {
     const manifest = await this.#store.manifestOf(sha256);
     if (!manifest) return null;
+    const { disk } = this.#store;
+    const { epoch } = disk;
     const handle = await this.#store.openComplete(sha256).catch((error) => {
       throw OURS.includes(errnoOf(error)) ? error : new CannotOpen(messageOf(error), { cause: error });
     });
@@ -247,10 +253,11 @@ export class IntegrityCheck {
         if (this.#abort.signal.aborted) return null;
         const { start, length } = chunkSpan(manifest, index);
         const digest = await hashSlice(handle, start, length, piece).catch((error) => {
-          this.#store.disk.failed(error, sha256);
+          disk.failed(error, sha256, epoch);
           return null;
         });
-        if (!this.#store.disk.readable) return null;
+        // Put back at once, the disk is as good as it was: only what was open is not.
+        if (disk.epoch !== epoch || !disk.readable) return null;
         if (!digest?.equals(manifest.hashes.subarray(index * 32, index * 32 + 32))) damaged.add(index);
         if (paced) {
           this.#progress = { ...this.#progress, checkedChunks: this.#progress.checkedChunks + 1 };

@@ -1,21 +1,26 @@
+import { setImmediate as breathe } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { wait } from '#agent/time/backoff.ts';
 import { messageOf } from '#protocol/errors.ts';
 import { LIMITS } from '#protocol/limits.ts';
+import { BriefReader } from './brief-reader.ts';
 import type { AssetEntry, Catalog, ObjectEntry } from './catalog.ts';
 import { ASSET_ID_BYTES, packAssetId, unpackAssetId } from './compact/asset-id.ts';
 import type { Disk } from './disk.ts';
 import type { ManifestFiles, ManifestRecord } from './manifest-files.ts';
 import type { ObjectFiles } from './object-files.ts';
+import { PresentObjects } from './present-objects.ts';
 import { settleState } from './settle-state.ts';
 import type { Snapshot } from './snapshot.ts';
 
-/** Manifests read before the others get their turn at the disk. */
-const BATCH = 64;
+/** Manifests read before the others get their turn at the disk: a few milliseconds of it. */
+const BATCH = 256;
 /** As many as an index can name. */
 export const MOST_ASSETS = LIMITS.indexPages * LIMITS.indexEntriesPerPage;
-/** A store with so few that the snapshot does not have is read whole before anything else happens. */
+/** A store with so few that the snapshot does not have is read whole, and checked, before anything else happens. */
 const FEW = 1_000;
+/** What is listed of each: the packed id, and whether it lies where they once all lay. */
+const PENDING_BYTES = ASSET_ID_BYTES + 1;
 /** Manifests compared with the snapshot in the background, each second: two small reads each. */
 const AUDITS_PER_SECOND = 200;
 
@@ -40,12 +45,16 @@ export interface LoadingParts {
  */
 export class Loading {
   readonly #parts: LoadingParts;
-  /** Packed ids of manifests not read yet. */
+  /** Manifests not read yet. */
   #pending = Buffer.alloc(0);
   #pendingAt = 0;
   #isSurveyed = false;
   #isDone = false;
   #trusted = false;
+  /** Some of the catalog was read in haste. */
+  #isHasty = false;
+  readonly #reader = new BriefReader();
+  readonly #present = new PresentObjects();
   /** What was in the workshop at the beginning. */
   #begun = new Set<string>();
   readonly #abort = new AbortController();
@@ -60,7 +69,7 @@ export class Loading {
   }
   /** Manifests that the snapshot did not have. */
   get unlisted(): number {
-    return this.#pending.length / ASSET_ID_BYTES;
+    return this.#pending.length / PENDING_BYTES;
   }
   stop(): void {
     this.#abort.abort();
@@ -89,20 +98,28 @@ export class Loading {
   async #survey(): Promise<void> {
     const { catalog, manifests, objects } = this.#parts;
     const { assets } = catalog.tables;
-    const pending: Buffer[] = [];
-    const id = Buffer.alloc(ASSET_ID_BYTES);
-    for await (const assetId of manifests.list()) {
+    let listed = Buffer.alloc(64 * PENDING_BYTES);
+    let end = 0;
+    const one = Buffer.alloc(PENDING_BYTES);
+    for await (const { assetId, isOld } of manifests.list()) {
       const row = assets.find(assetId);
       if (row >= 0) assets.setSeen(row, true);
-      else if (packAssetId(assetId, id)) pending.push(Buffer.from(id));
+      else if (packAssetId(assetId, one)) {
+        one[ASSET_ID_BYTES] = Number(isOld);
+        if (end === listed.length) listed = Buffer.concat([listed, Buffer.alloc(end)]);
+        end += one.copy(listed, end);
+      }
     }
-    this.#pending = Buffer.concat(pending);
+    this.#pending = listed.subarray(0, end);
+    this.#isHasty = this.unlisted > FEW;
+    catalog.reserve(Math.min(MOST_ASSETS, catalog.assetCount + this.unlisted));
     for (const row of assets.slab.rows()) {
       if (assets.seen(row)) assets.setSeen(row, false);
       else catalog.remove(assets.assetId(row));
     }
     for await (const names of objects.names()) {
       for (const sha256 of names) {
+        if (this.#isHasty) this.#present.add(sha256);
         const object = catalog.objects.get(sha256);
         if (!object?.isWanted || object.state !== 'absent' || object.downloading) continue;
         if (!this.#begun.has(sha256)) object.state = 'complete';
@@ -116,7 +133,7 @@ export class Loading {
     if (!this.#isSurveyed) await this.#parts.alone(() => this.#survey());
     while (this.#hasMore) {
       await this.#parts.alone(() => this.#readBatch());
-      await wait(1, this.#abort.signal);
+      await breathe();
     }
     this.#noteEnd();
     return this.#isDone;
@@ -151,7 +168,7 @@ export class Loading {
   async audit(perSecond = AUDITS_PER_SECOND): Promise<void> {
     const { catalog, alone, log, disk } = this.#parts;
     const { signal } = this.#abort;
-    if (!this.#trusted) return;
+    if (!this.#trusted && !this.#isHasty) return;
     for (const { assetId } of catalog.assets.values()) {
       if (signal.aborted) return;
       await alone(() => this.#auditOne(assetId)).catch((error) => {
@@ -192,17 +209,44 @@ export class Loading {
   }
 
   async #readBatch(): Promise<void> {
-    const reading: Promise<void>[] = [];
-    for (let count = 0; count < BATCH && this.#hasMore; count++) {
-      const packed = this.#pending.subarray(this.#pendingAt, this.#pendingAt + ASSET_ID_BYTES);
-      const assetId = unpackAssetId(packed);
-      this.#pendingAt += ASSET_ID_BYTES;
-      // The fleet may have spoken of it meanwhile.
-      if (!this.#parts.catalog.assets.has(assetId)) reading.push(this.#read(assetId, false));
+    const { catalog, manifests, disk } = this.#parts;
+    const batch: { assetId: string; file: string }[] = [];
+    while (batch.length < BATCH && this.#hasMore) {
+      const at = this.#pendingAt;
+      this.#pendingAt += PENDING_BYTES;
+      const assetId = unpackAssetId(this.#pending.subarray(at, at + ASSET_ID_BYTES));
+      const isOld = this.#pending[at + ASSET_ID_BYTES] === 1;
+      // The fleet may have spoken of it meanwhile; or it lies in both places, where the newer word comes second.
+      if (!catalog.assets.has(assetId) || (this.#isHasty && !isOld))
+        batch.push({ assetId, file: manifests.fileOf(assetId, isOld) });
     }
-    await Promise.all(reading);
+    if (this.#isHasty) await this.#readHastily(batch);
+    else await Promise.all(batch.map(({ assetId }) => this.#read(assetId, false)));
     // What could not be read says nothing then: it is read anew once the disk is back.
-    if (!this.#parts.disk.readable) this.stop();
+    if (!disk.readable) this.stop();
+  }
+
+  /** As far as the catalog needs it, and by the names of objects alone: the audit looks at all of it later. */
+  async #readHastily(batch: { assetId: string; file: string }[]): Promise<void> {
+    const { catalog, disk } = this.#parts;
+    const careful: string[] = [];
+    const files = batch.map((one) => one.file);
+    await this.#reader.readAll(files, (index, brief) => {
+      const assetId = batch[index]?.assetId ?? '';
+      if (!disk.readable || brief === 'gone') return;
+      const isPlain = typeof brief === 'object' && brief.manifest.assetId === assetId;
+      if (!isPlain || catalog.assetCount >= MOST_ASSETS || this.#begun.has(brief.manifest.sha256)) {
+        careful.push(assetId);
+        return;
+      }
+      // It may lie in both places: the newer word counts.
+      const known = catalog.assets.get(assetId);
+      if (known && known.issuedAtMs >= brief.issuedAtMs) return;
+      const isNew = !catalog.objects.get(brief.manifest.sha256)?.isWanted;
+      const { object } = catalog.put(brief.manifest, brief.expiresAtMs, brief.issuedAtMs, brief.pinned);
+      if (isNew) object.state = this.#present.has(object.sha256) ? 'complete' : 'absent';
+    });
+    for (const assetId of careful) if (!catalog.assets.has(assetId)) await this.#read(assetId, false);
   }
 
   async #read(assetId: string, mayBeMissing: boolean): Promise<void> {

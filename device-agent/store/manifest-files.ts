@@ -67,6 +67,11 @@ export class ManifestFiles {
     return record;
   }
 
+  /** Where one was listed. */
+  fileOf(assetId: string, isOld: boolean): string {
+    return isOld ? this.#layout.oldManifest(assetId) : this.#layout.manifest(assetId);
+  }
+
   /** The old place first: killed in between, the newer word is still there. */
   async remove(assetId: string): Promise<void> {
     await removeDurably(this.#layout.oldManifest(assetId));
@@ -89,12 +94,15 @@ export class ManifestFiles {
     await syncDirectory(this.#layout.manifestShard(assetId));
   }
 
-  /** Every asset id that has a file, without looking into it; some may come twice. What a crash left is removed. */
-  async *list(): AsyncGenerator<string> {
+  /**
+   * Every asset id that has a file, without looking into it; some may come twice, first where they once lay. What a
+   * crash left is removed.
+   */
+  async *list(): AsyncGenerator<{ assetId: string; isOld: boolean }> {
     const shards: string[] = [];
     for await (const { name, isFolder } of entriesOf(this.#layout.assets)) {
       const assetId = NAME.exec(name)?.[1];
-      if (assetId && !isFolder) yield assetId;
+      if (assetId && !isFolder) yield { assetId, isOld: true };
       else if (isFolder && SHARD.test(name)) shards.push(name);
     }
     for (const shard of shards) {
@@ -102,7 +110,7 @@ export class ManifestFiles {
       for await (const { name, isFolder } of entriesOf(folder)) {
         const assetId = NAME.exec(name)?.[1];
         if (assetId && path.basename(this.#layout.manifestShard(assetId)) === shard && !isFolder)
-          yield assetId;
+          yield { assetId, isOld: false };
         else if (TEMPORARY.test(name) && !isFolder) await rm(path.join(folder, name), { force: true });
       }
     }

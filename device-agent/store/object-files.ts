@@ -35,6 +35,15 @@ export interface Workshop {
   journals: Set<string>;
 }
 
+/** Where the file of a complete object is, or the folder of its parts. */
+export interface ObjectPlace {
+  kind: 'object';
+  file: string;
+  folder: string;
+  /** Length of every part but the last, bytes. */
+  partBytes: number;
+}
+
 export interface ObjectFilesOptions {
   /** Objects above this lie in parts of this size, bytes; a multiple of the largest chunk. */
   partBytes?: number;
@@ -98,6 +107,12 @@ export class ObjectFiles {
       (await isThere(this.#layout.partialObject(sha256))) ||
       (await isThere(this.#layout.partialParts(sha256)));
     return { partial, journal: await isThere(this.#layout.journal(sha256)) };
+  }
+
+  /** What `openObject` is to be given for a complete object. */
+  locate(sha256: string): ObjectPlace {
+    const file = this.#layout.object(sha256);
+    return { kind: 'object', file, folder: this.#layout.objectParts(sha256), partBytes: this.#partBytes };
   }
 
   async openComplete(sha256: string): Promise<ObjectFile> {

@@ -47,6 +47,11 @@ export class ObjectTable {
     return this.#complete;
   }
 
+  /** There will be so many. */
+  reserve(objects: number): void {
+    this.#index.reserve(objects);
+  }
+
   /** @returns -1 when it is not listed */
   find(sha256: string): number {
     if (!this.#unhex(sha256)) return -1;

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { setImmediate as breathe } from 'node:timers/promises';
 import {
   appendDurably,
+  discard,
   errnoOf,
   PLAIN_FILE,
   readTextIfAny,
@@ -13,10 +14,13 @@ import {
 } from '#agent/durable/durable-file.ts';
 import { LIMITS } from '#protocol/limits.ts';
 import type { Catalog } from './catalog.ts';
+import { catalogRecord } from './catalog-fields.ts';
 import type { DiskLayout } from './layout.ts';
 
 const HEAD = '{"hearth":"index","v":1}\n';
 const LONGEST_LINE = 16_384;
+const USUAL_LINE = 320;
+const MOST_ASSETS = LIMITS.indexPages * LIMITS.indexEntriesPerPage;
 const WRITE_BYTES = 256 * 1024;
 /** Changes noted beside it; with more it is not worth having. */
 const MOST_DOUBTS = 20_000;
@@ -96,9 +100,11 @@ export class Snapshot {
       await flush();
       await handle.appendFile(`${JSON.stringify({ sha256: hash.digest('hex') })}\n`);
       await handle.sync();
-    } finally {
-      await handle.close();
+    } catch (error) {
+      await discard(handle, temporary);
+      throw error;
     }
+    await handle.close();
     await rename(temporary, this.#file);
     await syncDirectory(this.#layout.home);
     // Last: noted once more than needed does no harm.
@@ -111,12 +117,17 @@ export class Snapshot {
   async doubt(assetId: string): Promise<void> {
     if (!this.#exists) return;
     if (this.#doubts++ < MOST_DOUBTS) {
-      // A line cut off by a crash must not run into this one.
-      await appendDurably(this.#staleFile, `\n${assetId}\n`);
-    } else {
-      await removeDurably(this.#file);
-      this.#exists = false;
+      try {
+        // A line cut off by a crash must not run into this one.
+        await appendDurably(this.#staleFile, `\n${assetId}\n`);
+        return;
+      } catch (error) {
+        // Not a byte is left: the next start takes longer, but what is to go can go.
+        if (!['ENOSPC', 'EDQUOT'].includes(errnoOf(error))) throw error;
+      }
     }
+    await removeDurably(this.#file);
+    this.#exists = false;
   }
 
   async #doubted(): Promise<string[]> {
@@ -130,7 +141,8 @@ export class Snapshot {
     const handle = await open(this.#file, constants.O_RDONLY | PLAIN_FILE);
     try {
       const { size } = await handle.stat();
-      if (size > LIMITS.indexPages * LIMITS.indexEntriesPerPage * LONGEST_LINE) return false;
+      if (size > MOST_ASSETS * LONGEST_LINE) return false;
+      catalog.reserve(Math.min(MOST_ASSETS, size / USUAL_LINE));
       const hash = createHash('sha256');
       let rest = '';
       let isFirst = true;
@@ -203,43 +215,29 @@ function* linesOf(catalog: Catalog) {
   }
 }
 
-const text = (value: unknown, most: number): value is string =>
-  typeof value === 'string' && value.length <= most;
-const textOrNull = (value: unknown, most: number): value is string | null =>
-  value === null || text(value, most);
 const whole = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
-const SHA256 = /^[0-9a-f]{64}$/;
-const ASSET_ID = /^asset-[0-9a-hjkmnp-tv-z]{16}$/;
-const SITE_ID = /^site-[0-9a-hjkmnp-tv-z]{16}$/;
 
 /** @returns false when the line is not one we wrote */
 function takeLine(catalog: Catalog, line: unknown): boolean {
   if (!Array.isArray(line) || line.length !== 16) return false;
-  const [
+  const [assetId, siteId, path, contentType, cacheControl, lastModified, expiresAtMs, issuedAtMs, pinned] =
+    line;
+  const [sha256, sizeBytes, verifiedAtS, hits, lastUsedS, heat, isHeld] = line.slice(9);
+  const headers = { contentType, cacheControl, lastModified };
+  const record = catalogRecord({
     assetId,
     siteId,
-    assetPath,
-    contentType,
-    cacheControl,
-    lastModified,
+    path,
+    headers,
+    sha256,
+    sizeBytes,
     expiresAtMs,
     issuedAtMs,
-    pinned,
-  ] = line;
-  const [sha256, sizeBytes, verifiedAtS, hits, lastUsedS, heat, isHeld] = line.slice(9);
-  if (!text(assetId, 22) || !ASSET_ID.test(assetId) || !text(siteId, 21) || !SITE_ID.test(siteId))
-    return false;
-  if (!text(assetPath, LIMITS.pathBytes) || Buffer.byteLength(assetPath) > LIMITS.pathBytes) return false;
-  if (!text(contentType, LIMITS.textChars) || !textOrNull(cacheControl, LIMITS.textChars)) return false;
-  if (!textOrNull(lastModified, 40) || typeof issuedAtMs !== 'number') return false;
-  if (expiresAtMs !== null && typeof expiresAtMs !== 'number') return false;
-  if (!text(sha256, 64) || !SHA256.test(sha256) || !whole(sizeBytes)) return false;
-  if (sizeBytes > LIMITS.assetSizeBytes) return false;
+  });
+  if (!record) return false;
   if (![verifiedAtS, hits, lastUsedS].every((value) => whole(value) && value < 2 ** 32)) return false;
   if (typeof heat !== 'number') return false;
-  const headers = { contentType, cacheControl, lastModified };
-  const manifest = { assetId, siteId, path: assetPath, headers, sha256, sizeBytes };
-  const { object } = catalog.put(manifest, expiresAtMs, issuedAtMs, pinned === 1);
+  const { object } = catalog.put(record.manifest, record.expiresAtMs, record.issuedAtMs, pinned === 1);
   catalog.tables.objects.setVerifiedAtS(object.row, verifiedAtS);
   catalog.tables.objects.setUse(object.row, { hits, lastUsedS, heat });
   if (isHeld === 1) object.state = 'complete';

@@ -55,7 +55,8 @@ export function manifestFor(
 /** A folder that is removed when the test ends. */
 export async function tempFolder(t: TestContext, name: string): Promise<string> {
   const folder = await mkdtemp(path.join(os.tmpdir(), `hearth-${name}-`));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  // A look at a disk that is under way may make something while it is being emptied.
+  t.after(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
   return folder;
 }
 

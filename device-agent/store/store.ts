@@ -12,7 +12,7 @@ import { isMediumError } from './disk-health.ts';
 import { Loading, MOST_ASSETS } from './loading.ts';
 import { ManifestFiles } from './manifest-files.ts';
 import type { ObjectFile } from './object-file.ts';
-import type { ObjectFilesOptions, PartialObject } from './object-files.ts';
+import type { ObjectFilesOptions, ObjectPlace, PartialObject } from './object-files.ts';
 import { ObjectFiles } from './object-files.ts';
 import { settleState } from './settle-state.ts';
 import { Snapshot } from './snapshot.ts';
@@ -291,6 +291,7 @@ export class Store {
       partial: await this.#objects.openPartial(sha256, manifest.sizeBytes),
     }));
     const good = new Set<number>();
+    const { epoch } = this.disk;
     try {
       const piece = Buffer.allocUnsafe(PIECE_BYTES);
       for (const index of claimed) {
@@ -299,7 +300,8 @@ export class Store {
         const digest = await hashSlice(partial.data, start, length, piece).catch((error) => {
           // A spot that cannot be read is fetched again, and written anew.
           if (!isMediumError(errnoOf(error))) throw error;
-          this.disk.failed(error, sha256);
+          const named = this.disk.failed(error, sha256, epoch);
+          if (this.disk.epoch !== epoch) throw named;
           return null;
         });
         if (digest?.equals(manifest.hashes.subarray(index * 32, index * 32 + 32))) good.add(index);
@@ -330,6 +332,11 @@ export class Store {
   /** Opens a complete object for reading. */
   async openComplete(sha256: string): Promise<ObjectFile> {
     return this.#objects.openComplete(sha256);
+  }
+
+  /** Where a complete object is, for another process to open it as `openComplete` does. */
+  locate(sha256: string): ObjectPlace {
+    return this.#objects.locate(sha256);
   }
 
   /**

@@ -1,5 +1,5 @@
-/** Before this the local clock has certainly not been set: no agent is that old. */
-const PLAUSIBLE_MS = Date.UTC(2025, 0, 1);
+/** Before this a clock has certainly not been set: no agent is that old. */
+export const PLAUSIBLE_MS = Date.UTC(2025, 0, 1);
 
 /**
  * The box's two clocks: its own, which may say 1970 until NTP answers, and the fleet's, learnt from signed

@@ -9,7 +9,7 @@ import { Clock } from '#agent/time/clock.ts';
 import type { HouseholdSettings } from '#protocol/household.ts';
 import { DEFAULT_HOUSEHOLD } from '#protocol/household.ts';
 import { uplinkHistorySchema, uplinkViewSchema } from '#protocol/uplink.ts';
-import { FakeTimers } from './fake-timers.ts';
+import { FakeTimers } from '#shaping/fake-timers.ts';
 import { Uplink } from './uplink.ts';
 
 const HOUR_MS = 3_600_000;

@@ -3,11 +3,11 @@ import type { Household } from '#agent/settings/household.ts';
 import type { Clock } from '#agent/time/clock.ts';
 import { HearthError, messageOf } from '#protocol/errors.ts';
 import type { UplinkHistory, UplinkView } from '#protocol/uplink.ts';
+import type { Timers } from '#shaping/shaper.ts';
+import { REAL_TIMERS, Shaper } from '#shaping/shaper.ts';
 import { LONGEST_PAUSE_MS, Pause } from './pause.ts';
 import type { WallTime } from './schedule.ts';
 import { capsAt, WallClock } from './schedule.ts';
-import type { Timers } from './shaper.ts';
-import { REAL_TIMERS, Shaper } from './shaper.ts';
 import { Speedometer } from './speedometer.ts';
 import { Usage } from './usage.ts';
 

@@ -3,8 +3,8 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { LATER } from '#shaping/shaper.ts';
 import { WallClock } from './schedule.ts';
-import { LATER } from './shaper.ts';
 import type { UsageParts } from './usage.ts';
 import { Usage } from './usage.ts';
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import type { Budget } from '#shaping/shaper.ts';
+import { LATER } from '#shaping/shaper.ts';
 import type { WallTime } from './schedule.ts';
-import type { Budget } from './shaper.ts';
-import { LATER } from './shaper.ts';
 import type { Count, MonthCount, UsageFile } from './usage-file.ts';
 import { MOST_DAYS, MOST_HOURS, MOST_MONTHS, readUsage, writeUsage } from './usage-file.ts';
 

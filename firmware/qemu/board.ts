@@ -5,6 +5,7 @@ import { AGENT_ENVIRONMENT } from '#agent/build.ts';
 import { HearthError } from '#protocol/errors.ts';
 import type { BoardKind } from './boards.ts';
 import { BOARDS } from './boards.ts';
+import type { StickFilesystem } from './images.ts';
 import { ext4Image, stickImage } from './images.ts';
 import { initramfs } from './initramfs.ts';
 import type { BoardParts } from './parts.ts';
@@ -31,6 +32,7 @@ export interface BoardOptions {
   /** The agent as `npm run build:agent` makes it. */
   bundle?: string;
   stickMib?: number;
+  stickFilesystem?: StickFilesystem;
   /** What the board's clock says when it is switched on; `null`: no clock, as on most boards: 1970. */
   clockMs?: number | null;
   /** How long one power-on may last, ms. */
@@ -45,6 +47,8 @@ export interface BoardOptions {
   log?: (line: string) => void;
 }
 
+/** With the tables for the names that Debian's kernel asks for by itself. */
+const FAT_MODULES = ['vfat', 'nls_cp437', 'nls_ascii'];
 const DEFAULT_LIFETIME_MS = 45 * 60_000;
 const BOOT_MS = 240_000;
 /** On an emulator that shares its processor; 20 s when it does not. */
@@ -254,8 +258,10 @@ export class Board {
     writeFileSync(join(card, 'agent.env'), quoted.join(''), { mode: 0o600 });
     await ext4Image(join(this.folder, 'card.img'), CARD_MIB, card);
     rmSync(card, { recursive: true });
-    await stickImage(join(this.folder, 'stick.img'), options.stickMib ?? 512);
-    writeFileSync(join(this.folder, 'initramfs'), initramfs(kind, parts.busybox, parts.modules));
+    await stickImage(join(this.folder, 'stick.img'), options.stickMib ?? 512, options.stickFilesystem);
+    const modules = options.stickFilesystem === 'vfat' ? [...kind.modules, ...FAT_MODULES] : kind.modules;
+    const booted = initramfs({ ...kind, modules }, parts.busybox, parts.modules);
+    writeFileSync(join(this.folder, 'initramfs'), booted);
   }
 
   private qemuArguments(): string[] {

@@ -5,7 +5,7 @@ import { HearthError } from '#protocol/errors.ts';
 import { cacheFolder, onceInCache, verifyFile } from './cache.ts';
 import { runTool } from './run-tool.ts';
 
-export type DebianArch = 'armhf' | 'arm64';
+export type DebianArch = 'armhf' | 'arm64' | 'amd64';
 
 /** One package as the archive's signed index describes it. */
 const packageSchema = z.object({

@@ -14,6 +14,8 @@ import {
 } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
 import { isDatabaseAway, isValueRefused } from '#fleet/database/database.ts';
+import { releaseRoutes } from '#fleet/releases/routes.ts';
+import { rolloutRoutes } from '#fleet/rollouts/routes.ts';
 import { uplinkTestRoutes } from '#fleet/uplink-test/routes.ts';
 import { ERROR_CODES, type ErrorCode, HearthError, isHearthError, messageOf } from '#protocol/errors.ts';
 import { errorBodySchema } from '#protocol/http-fleet.ts';
@@ -128,6 +130,8 @@ export async function buildApi(context: ApiContext, webuiDir: string, log: Logge
       assetRoutes(api, context);
       assignmentRoutes(api, context);
       ledgerRoutes(api, context);
+      releaseRoutes(api, context);
+      rolloutRoutes(api, context);
       uplinkTestRoutes(api);
     },
     { prefix: '/api/v1' },

@@ -1,6 +1,7 @@
 import { and, asc, desc, eq, inArray, isNull, lt, type SQL, sql } from 'drizzle-orm';
 import type { z } from 'zod';
 import { type AssetSelector, selectAssets } from '#fleet/assets/assets.ts';
+import { roomOf } from '#fleet/boxes/room.ts';
 import { enqueue } from '#fleet/commands/outbox.ts';
 import type { Database, Queryable, Transaction } from '#fleet/database/database.ts';
 import { notify } from '#fleet/database/listen.ts';
@@ -9,6 +10,7 @@ import { HearthError } from '#protocol/errors.ts';
 import type { Assignment, boxSelectorSchema, Placement } from '#protocol/http-fleet.ts';
 import { newId } from '#protocol/ids.ts';
 import { LIMITS } from '#protocol/limits.ts';
+import { forgetCopies, lowerCopies, wantCopies } from './copies.ts';
 
 type BoxSelector = z.infer<typeof boxSelectorSchema>;
 
@@ -53,6 +55,8 @@ export async function assign(
     const expiresAt = request.ttlMs === null ? null : new Date(Date.now() + request.ttlMs);
     const made = assetIds.map((assetId) => ({ id: newId('asg'), assetId, expiresAt }));
     await tx.insert(assignments).values(made);
+    if ('count' in request.boxes)
+      await wantCopies(tx, assetIds, { copies: request.boxes.count, expiresAt, pinned });
     const sizes = await tx
       .select({ id: assets.id, sha256: assets.sha256 })
       .from(assets)
@@ -98,7 +102,12 @@ export async function assign(
 
 /** Ends placements of assets, on all boxes or some: desired becomes absent. @returns how many changed */
 export async function unassign(db: Database, selector: AssetSelector, boxIds?: string[]): Promise<number> {
-  return changeWanted(db, async (tx) => endPlacements(tx, await selectAssets(tx, selector, false), boxIds));
+  return changeWanted(db, async (tx) => {
+    const assetIds = await selectAssets(tx, selector, false);
+    const ended = await endPlacements(tx, assetIds, boxIds);
+    await lowerCopies(tx, assetIds);
+    return ended;
+  });
 }
 
 /** Takes assets off all boxes and routes to their origin from now on; a new reading brings them back. */
@@ -107,6 +116,7 @@ export async function purge(db: Database, selector: AssetSelector): Promise<numb
     const ids = await selectAssets(tx, selector, false);
     await tx.update(assets).set({ state: 'purged' }).where(inArray(assets.id, ids));
     await endPlacements(tx, ids);
+    await forgetCopies(tx, ids);
     return ids.length;
   });
 }
@@ -189,7 +199,7 @@ async function chooseBoxes(tx: Queryable, selector: BoxSelector, assetIds: strin
     )
     .where(and(eq(boxes.online, true), isNull(boxes.revokedAt)))
     .groupBy(boxes.id);
-  const free = (box: typeof boxes.$inferSelect) => box.heartbeat?.store.freeBytes ?? 0;
+  const free = (box: typeof boxes.$inferSelect) => roomOf(box.heartbeat);
   const usable = candidates
     .filter(({ box, wanted }) => {
       const state = box.heartbeat?.store.state;
@@ -310,6 +320,7 @@ export async function expirePlacements(db: Database, now = new Date()): Promise<
     if (expired.length === 0) return 0;
     const assetIds = [...new Set(expired.map((row) => row.assetId))];
     await endEmpty(tx, assetIds);
+    await forgetCopies(tx, assetIds, now);
     for (const assetId of assetIds) await notify(tx, 'routes', assetId);
     for (const boxId of new Set(expired.map((row) => row.boxId))) await notify(tx, 'desired', boxId);
     return expired.length;

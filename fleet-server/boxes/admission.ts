@@ -7,17 +7,27 @@ import { HearthError } from '#protocol/errors.ts';
 import { boxIdSchema } from '#protocol/ids.ts';
 
 /**
+ * The box a certificate names, which the fleet's CA has signed: not yet whether that box may come.
+ * @throws HearthError `forbidden`
+ */
+export function boxNamedBy(socket: TLSSocket): string {
+  const boxId = /^CN=(.+)$/m.exec(socket.getPeerX509Certificate?.()?.subject ?? '')?.[1];
+  if (!boxId || !boxIdSchema.safeParse(boxId).success) {
+    throw new HearthError('forbidden', 'its certificate does not name a box');
+  }
+  return boxId;
+}
+
+/**
  * Who is at the other end of a TLS connection: its certificate, which the fleet's CA signed, names the box; the key
  * must be the one that was enrolled, and not revoked since.
  * @returns the box's id
  * @throws HearthError `forbidden`
  */
 export async function admitBox(db: Database, socket: TLSSocket): Promise<string> {
-  const certificate = socket.getPeerX509Certificate?.();
-  const boxId = certificate && /^CN=(.+)$/m.exec(certificate.subject)?.[1];
-  if (!certificate || !boxId || !boxIdSchema.safeParse(boxId).success) {
-    throw new HearthError('forbidden', 'its certificate does not name a box');
-  }
+  const boxId = boxNamedBy(socket);
+  const certificate = socket.getPeerX509Certificate();
+  if (!certificate) throw new HearthError('forbidden', 'it shows no certificate');
   const [box] = await db.select().from(boxes).where(eq(boxes.id, boxId));
   const fingerprint = fingerprintOf(certificate.publicKey.export({ type: 'spki', format: 'der' }));
   if (!box?.keyFingerprint.equals(fingerprint)) {

@@ -1,6 +1,7 @@
 import { and, asc, desc, eq, isNull, sql } from 'drizzle-orm';
 import type { z } from 'zod';
 import { changeWanted, endPlacements, listPlacements } from '#fleet/assignments/assignments.ts';
+import { lookAtCopies } from '#fleet/assignments/copies.ts';
 import { enqueue } from '#fleet/commands/outbox.ts';
 import type { Database, Queryable } from '#fleet/database/database.ts';
 import { notify } from '#fleet/database/listen.ts';
@@ -165,6 +166,10 @@ export async function revokeBox(db: Database, boxId: string): Promise<void> {
       [boxId],
     );
     await tx.delete(placements).where(eq(placements.boxId, boxId));
+    await lookAtCopies(
+      tx,
+      held.map((row) => row.id),
+    );
     await notify(tx, 'boxes', boxId);
   });
 }

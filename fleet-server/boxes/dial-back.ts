@@ -1,7 +1,9 @@
+import { X509Certificate } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { isIP } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { eq, sql } from 'drizzle-orm';
 import type { Logger } from 'pino';
 import { z } from 'zod';
@@ -28,6 +30,13 @@ export interface DialParts {
   deliverySecret: Buffer;
 }
 
+/** How a box is to be met over TLS. */
+export interface SecureMeeting {
+  serverName: string;
+  /** The chain the fleet got for the box, PEM: another certificate is not what clients would trust. */
+  chain: string;
+}
+
 export interface Dialled {
   code: DialCode;
   /** For the operator; a box is told the code alone, so that it learns nothing of whom it had dialled. */
@@ -38,12 +47,14 @@ export interface Dialled {
  * Asks who answers at a URL, with a nonce that only the box can prove it has seen. That it answers from there is what
  * makes it routable; its own word is not enough.
  * @param connectedFrom the box's address as its broker sees it
+ * @param secure for an https URL, which has the address for its host
  */
 export async function dial(
   parts: DialParts,
   boxId: string,
   contentUrl: string,
   connectedFrom: string | null,
+  secure: SecureMeeting | null = null,
 ): Promise<Dialled> {
   const nonce = newNonce();
   const no = (code: DialCode, reason: string): Dialled => ({ code, reason: `${contentUrl} ${reason}` });
@@ -55,7 +66,7 @@ export async function dial(
     const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80));
     const refused = parts.policy.refuse(boxId, address, port, connectedFrom);
     if (refused) return no(refused, `is not dialled: ${address}, ${refused}`);
-    const { status, text } = await ask(url, address);
+    const { status, text } = await ask(url, address, secure);
     if (status !== 200) return no('not_this_box', `answered ${status}`);
     const answer = ANSWER.safeParse(parseJson(text));
     if (!answer.success || answer.data.nonce !== nonce) return no('not_this_box', 'is not a box');
@@ -85,7 +96,11 @@ function parseJson(text: string): unknown {
 }
 
 /** One request to that very address; redirects are answers like any other, not followed. */
-function ask(url: URL, address: string): Promise<{ status: number; text: string }> {
+function ask(
+  url: URL,
+  address: string,
+  secure: SecureMeeting | null,
+): Promise<{ status: number; text: string }> {
   const signal = AbortSignal.timeout(TIMEOUT_MS);
   return new Promise((resolve, reject) => {
     const failed = (error: Error) => reject(signal.aborted ? signal.reason : error);
@@ -93,6 +108,8 @@ function ask(url: URL, address: string): Promise<{ status: number; text: string 
     const asking = send(url, {
       agent: false,
       signal,
+      // Its certificate is compared below with the very one that was issued.
+      ...(secure && { servername: secure.serverName, rejectUnauthorized: false }),
       headers: { 'User-Agent': 'Hearth dial-back' },
       lookup: (_host, options, done) => {
         const family = isIP(address);
@@ -102,6 +119,8 @@ function ask(url: URL, address: string): Promise<{ status: number; text: string 
     });
     asking.once('error', failed);
     asking.once('response', (response) => {
+      const why = secure && unlike(secure, response.socket as TLSSocket);
+      if (why) return void asking.destroy(new Error(why));
       const pieces: Buffer[] = [];
       let size = 0;
       const end = () => {
@@ -120,6 +139,33 @@ function ask(url: URL, address: string): Promise<{ status: number; text: string 
   });
 }
 
+/** Why clients would not trust what was shown; null: they will. */
+function unlike({ chain, serverName }: SecureMeeting, socket: TLSSocket): string | null {
+  const shown = socket.getPeerX509Certificate();
+  const issued = new X509Certificate(chain);
+  if (shown?.fingerprint256 !== issued.fingerprint256) return 'it shows another certificate than was issued';
+  if (shown.checkHost(serverName) === undefined) return `its certificate is not for ${serverName}`;
+  return Date.parse(shown.validTo) > Date.now() ? null : 'its certificate has expired';
+}
+
+/**
+ * What it takes to meet these boxes over TLS; those without a name or a certificate are left out.
+ * @param domain boxes are `<label>.<domain>`; null: none has a name
+ */
+export async function meetings(
+  db: Database,
+  boxIds: readonly string[],
+  domain: string | null,
+): Promise<Map<string, SecureMeeting>> {
+  if (domain === null || boxIds.length === 0) return new Map();
+  const { rows } = await db.execute<{ id: string; name_label: string; chain: string }>(sql`
+    SELECT id, name_label, chain FROM boxes JOIN box_certificates ON box_id = id
+    WHERE id = ANY(${sql.param([...boxIds])}::text[]) AND chain IS NOT NULL AND expires_at > now()`);
+  return new Map(
+    rows.map(({ id, name_label: label, chain }) => [id, { serverName: `${label}.${domain}`, chain }]),
+  );
+}
+
 /**
  * Dials what a box asks for, all at once.
  * @returns what was found, to be told to the box
@@ -129,12 +175,16 @@ export async function dialTargets(
   boxId: string,
   targets: readonly DialTarget[],
   connectedFrom: string | null,
+  secure: SecureMeeting | null,
 ): Promise<{ target: DialTarget; code: DialCode }[]> {
   return Promise.all(
     targets.map(async (target) => {
       if (!parts.policy.mayAsk(boxId)) return { target, code: 'rate_limited' as const };
-      const url = `http://${hostAndPort(target.address, target.port)}`;
-      return { target, code: (await dial(parts, boxId, url, connectedFrom)).code };
+      // Without a certificate there is nothing that could be met.
+      if (target.secure && !secure) return { target, code: 'unreachable' as const };
+      const url = `${target.secure ? 'https' : 'http'}://${hostAndPort(target.address, target.port)}`;
+      const found = await dial(parts, boxId, url, connectedFrom, target.secure ? secure : null);
+      return { target, code: found.code };
     }),
   );
 }
@@ -144,6 +194,7 @@ export async function dialBoxes(
   db: Database,
   parts: DialParts,
   everyMs: number,
+  domain: string | null,
   log: Logger,
 ): Promise<number> {
   const rows = await db
@@ -152,11 +203,17 @@ export async function dialBoxes(
     .where(
       sql`${boxes.online} AND ${boxes.revokedAt} IS NULL AND ${boxes.heartbeat} IS NOT NULL AND (${boxes.dialledAt} IS NULL
         OR ${boxes.dialledAt} < now() - ${everyMs} * interval '1 millisecond'
-        OR ((NOT ${boxes.dialOk} OR ${boxes.dialledUrl} IS DISTINCT FROM ${boxes.heartbeat} ->> 'contentUrl')
+        OR ((NOT ${boxes.dialOk} OR ${boxes.dialledUrl} IS DISTINCT FROM ${boxes.heartbeat} ->> 'contentUrl'
+            OR ${boxes.secureUrl} IS DISTINCT FROM ${boxes.heartbeat} ->> 'secureUrl')
           AND ${boxes.dialledAt} < now() - interval '2 seconds'))`,
     )
     .limit(1000);
   const queue = [...rows];
+  const secure = await meetings(
+    db,
+    rows.filter((box) => box.heartbeat?.secureUrl != null).map((box) => box.id),
+    domain,
+  );
   const worker = async (): Promise<void> => {
     for (let box = queue.pop(); box; box = queue.pop()) {
       const url = box.heartbeat?.contentUrl ?? null;
@@ -165,11 +222,25 @@ export async function dialBoxes(
           ? { code: 'unreachable', reason: 'no heartbeat yet' }
           : await dial(parts, box.id, url, box.observedAddress);
       const ok = code === 'ok';
+      const secureUrl = box.heartbeat?.secureUrl ?? null;
+      const meeting = secure.get(box.id) ?? null;
+      const secureOk =
+        secureUrl !== null &&
+        meeting !== null &&
+        (await dial(parts, box.id, secureUrl, box.observedAddress, meeting)).code === 'ok';
       await db
         .update(boxes)
-        .set({ dialOk: ok, dialReason: reason && clip(reason), dialledAt: new Date(), dialledUrl: url })
+        .set({
+          dialOk: ok,
+          dialReason: reason && clip(reason),
+          dialledAt: new Date(),
+          dialledUrl: url,
+          secureUrl,
+          secureOk: secureUrl === null ? null : secureOk,
+        })
         .where(eq(boxes.id, box.id));
-      if (ok === box.dialOk && url === box.dialledUrl) continue;
+      const asBefore = ok === box.dialOk && url === box.dialledUrl;
+      if (asBefore && secureOk === (box.secureOk ?? false) && secureUrl === box.secureUrl) continue;
       await notify(db, 'boxes', box.id);
       if (!ok) log.warn({ boxId: box.id, reason }, 'the box cannot be reached where it says it serves');
     }

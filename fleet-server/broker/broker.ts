@@ -28,6 +28,8 @@ export interface BrokerOptions {
   routerUrl: () => string;
   /** Boxes are `<label>.<this>`; null: they have no names. */
   boxDomain: string | null;
+  /** Where clients find boxes' TLS at relays. */
+  securePort: number;
 }
 
 /** Messages of one box that may wait for the database; a box that sends faster is cut off and comes back. */
@@ -318,7 +320,7 @@ export class Broker implements Link {
   }
 
   #reachOf(boxIds: string[]): Promise<Map<string, Reach>> {
-    return reachOf(this.#db, boxIds, this.#options.boxDomain);
+    return reachOf(this.#db, boxIds, this.#options.boxDomain, this.#options.securePort);
   }
 
   async #configure(boxId: string, reach: Reach | undefined): Promise<void> {

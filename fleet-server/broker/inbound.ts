@@ -1,7 +1,7 @@
 import { and, eq } from 'drizzle-orm';
 import type { Logger } from 'pino';
 import { placementSubject } from '#fleet/assignments/assignments.ts';
-import { type DialParts, dialTargets } from '#fleet/boxes/dial-back.ts';
+import { type DialParts, dialTargets, meetings } from '#fleet/boxes/dial-back.ts';
 import { requestCertificate } from '#fleet/certificates/requests.ts';
 import { complete, enqueue, type StoredCommand } from '#fleet/commands/outbox.ts';
 import type { Database } from '#fleet/database/database.ts';
@@ -9,6 +9,7 @@ import { boxes, placements } from '#fleet/database/schema.ts';
 import { settle, type Tariff } from '#fleet/deliveries/settle.ts';
 import { judgeEvictions } from '#fleet/evictions/verdict.ts';
 import { earningsOf } from '#fleet/ledger/earnings.ts';
+import { takeUpdateReport } from '#fleet/rollouts/reports.ts';
 import type { Sources } from '#fleet/sources/sources.ts';
 import { judge } from '#fleet/spot-checks/spot-checks.ts';
 import { HearthError, messageOf } from '#protocol/errors.ts';
@@ -134,6 +135,10 @@ export class Inbound {
           throw new HearthError('csr_invalid', 'boxes of this fleet have no names');
         return requestCertificate(this.#db, boxId, csr, this.#boxDomain);
       }
+      case 'update': {
+        const { v: _v, at: _at, ...report } = parseUp(kind, payload);
+        return takeUpdateReport(this.#db, boxId, report);
+      }
       case 'deliveries':
         return this.#deliveries(boxId, parseUp(kind, payload), link);
     }
@@ -149,7 +154,11 @@ export class Inbound {
     if (this.#dialling.has(boxId)) return;
     this.#dialling.add(boxId);
     const connectedFrom = link.addressOf(boxId);
-    dialTargets(this.#dialParts, boxId, targets, connectedFrom)
+    const secure = targets.some((target) => target.secure)
+      ? meetings(this.#db, [boxId], this.#boxDomain)
+      : Promise.resolve(new Map<string, never>());
+    secure
+      .then((known) => dialTargets(this.#dialParts, boxId, targets, connectedFrom, known.get(boxId) ?? null))
       .then((results) => link.send(boxId, 'dialled', { v: PROTOCOL_VERSION, results, connectedFrom }))
       .catch((error: unknown) => this.#log.warn({ boxId, err: messageOf(error) }, 'could not dial a box'))
       .finally(() => this.#dialling.delete(boxId));

@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import type { FleetApi } from '#fleet/client/fleet-api.ts';
 import { credits, duration, size, table, time } from '#fleet/client/format.ts';
+import type { ReleaseArguments } from '#fleet/releases/cli.ts';
+import type { RolloutArguments } from '#fleet/rollouts/cli.ts';
 import { HearthError } from '#protocol/errors.ts';
 import {
   accountSchema,
@@ -20,7 +22,7 @@ import { commandIdSchema } from '#protocol/ids.ts';
 import { UsageError } from './usage.ts';
 
 /** What was typed after the command's name. */
-export interface Arguments {
+export interface Arguments extends ReleaseArguments, RolloutArguments {
   words: string[];
   json: boolean;
   wait: boolean;
@@ -42,7 +44,7 @@ export interface Output {
   progress(text: string): void;
 }
 
-type Command = (api: FleetApi, args: Arguments, out: Output) => Promise<void>;
+export type Command = (api: FleetApi, args: Arguments, out: Output) => Promise<void>;
 
 const WAIT_MS = 30 * 60_000;
 const POLL_MS = 500;

@@ -1,10 +1,14 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util';
 import { FleetApi } from '#fleet/client/fleet-api.ts';
+import { OFFLINE, releaseOffline, releaseOnline } from '#fleet/releases/cli.ts';
+import { rollout } from '#fleet/rollouts/cli.ts';
 import { isHearthError, messageOf } from '#protocol/errors.ts';
-import { COMMANDS } from './commands.ts';
+import { COMMANDS as BASIC, type Command } from './commands.ts';
 import { findConnection } from './connection.ts';
 import { checkUsage, UsageError } from './usage.ts';
+
+const COMMANDS: Record<string, Command> = { ...BASIC, release: releaseOnline, rollout };
 
 const USAGE = `hearth: the fleet from the command line
 
@@ -24,8 +28,21 @@ const USAGE = `hearth: the fleet from the command line
   hearth purge SITE [PREFIX]                off all boxes; clients go to the origin
   hearth ledger                             accounts and balances
   hearth ledger transfers [--account ACCOUNT]
+  hearth release keygen FILE                a key to sign releases with; offline, as the next four
+  hearth release init FOLDER --key FILE... [--threshold N] [--fresh-key FILE...]
+  hearth release add FOLDER VERSION --artefact ARCH=FILE... --key FILE... [--minimum-from VERSION]
+                     [--rollback-to VERSION...] [--days N]
+  hearth release refresh FOLDER --key FILE... [--days N]
+  hearth release rotate FOLDER --key OLD... --new-key NEW... [--threshold N] [--fresh-key FILE...]
+  hearth release publish FOLDER             give the fleet what was signed
+  hearth release list
+  hearth rollout [list] | show [ID]
+  hearth rollout start VERSION [--waves 5,25,100] [--soak 1h] [--success 90] [--canary BOX...] [--box BOX...]
+                     [--label PATTERN] [--architecture ARCH...] [--window 2-5] [--no-roll-back]
+  hearth rollout pause|resume|halt [ID]
+  hearth rollout roll-back|cancel [ID] --yes
 
-SITE is a hostname or id, BOX a label or id. Instead of SITE and PREFIX: --asset ID, more than once if need be.
+SITE is a hostname or id, BOX a label or id, ARCH armv7, arm64 or x64. Keys with a passphrase: HEARTH_KEY_PASSPHRASE. Instead of SITE and PREFIX: --asset ID, more than once if need be.
 
   --json          machine-readable output
   --url, --token  which fleet, and your API token (or HEARTH_URL and HEARTH_TOKEN)
@@ -58,6 +75,21 @@ async function main(argv: string[]): Promise<number> {
         label: { type: 'string' },
         tenant: { type: 'string' },
         account: { type: 'string' },
+        key: { type: 'string', multiple: true, default: [] },
+        'new-key': { type: 'string', multiple: true, default: [] },
+        'fresh-key': { type: 'string', multiple: true, default: [] },
+        threshold: { type: 'string' },
+        artefact: { type: 'string', multiple: true, default: [] },
+        'minimum-from': { type: 'string' },
+        'rollback-to': { type: 'string', multiple: true, default: [] },
+        days: { type: 'string' },
+        canary: { type: 'string', multiple: true, default: [] },
+        architecture: { type: 'string', multiple: true, default: [] },
+        waves: { type: 'string' },
+        soak: { type: 'string' },
+        success: { type: 'string' },
+        window: { type: 'string' },
+        'no-roll-back': { type: 'boolean' },
       },
     });
     const [name, ...words] = positionals;
@@ -65,20 +97,22 @@ async function main(argv: string[]): Promise<number> {
       process.stdout.write(USAGE);
       return name === undefined && !values.help ? 2 : 0;
     }
+    const output = {
+      print: (text: string) => void process.stdout.write(text),
+      progress: (text: string) => void process.stderr.write(text),
+    };
+    if (name === 'release' && OFFLINE.includes(words[0] ?? '')) {
+      checkUsage(name, words, values);
+      await releaseOffline({ ...values, words }, output);
+      return 0;
+    }
     const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
     if (!command)
       throw new UsageError(`there is no command "${name}"; ${Object.keys(COMMANDS).join(', ')} there are`);
     checkUsage(name, words, values);
     const connection = findConnection(values, process.env, process.cwd());
     if ('missing' in connection) throw new UsageError(connection.missing);
-    await command(
-      new FleetApi(connection.url, connection.token),
-      { ...values, words },
-      {
-        print: (text) => void process.stdout.write(text),
-        progress: (text) => void process.stderr.write(text),
-      },
-    );
+    await command(new FleetApi(connection.url, connection.token), { ...values, words }, output);
     return 0;
   } catch (error) {
     const usage =

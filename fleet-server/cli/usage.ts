@@ -24,6 +24,26 @@ const TAKES: Record<string, { words: number; options?: string[] }> = {
   ledger: { words: 0 },
   'ledger accounts': { words: 0 },
   'ledger transfers': { words: 0, options: ['account'] },
+  'release keygen': { words: 1 },
+  'release init': { words: 1, options: ['key', 'threshold', 'fresh-key'] },
+  'release add': { words: 2, options: ['key', 'artefact', 'minimum-from', 'rollback-to', 'days'] },
+  'release refresh': { words: 1, options: ['key', 'days'] },
+  'release rotate': { words: 1, options: ['key', 'new-key', 'fresh-key', 'threshold'] },
+  'release publish': { words: 1 },
+  'release list': { words: 0 },
+  release: { words: 0 },
+  rollout: { words: 0 },
+  'rollout list': { words: 0 },
+  'rollout show': { words: 1 },
+  'rollout start': {
+    words: 1,
+    options: ['box', 'canary', 'architecture', 'label', 'waves', 'soak', 'success', 'window', 'no-roll-back'],
+  },
+  'rollout pause': { words: 1 },
+  'rollout resume': { words: 1 },
+  'rollout halt': { words: 1 },
+  'rollout roll-back': { words: 1, options: ['yes'] },
+  'rollout cancel': { words: 1, options: ['yes'] },
 };
 const OF_ALL = ['json', 'help', 'url', 'token'];
 

@@ -79,6 +79,31 @@ export class FleetApi {
     throw new HearthError('internal', `${method} ${path}: not as agreed: ${describe(checked.error)}`);
   }
 
+  /** Sends a file. @throws as `call` does */
+  async upload(path: string, body: Blob): Promise<void> {
+    const request: RequestInit = {
+      method: 'PUT',
+      headers: {
+        authorization: `Bearer ${this.token}`,
+        'content-type': 'application/octet-stream',
+      },
+      body,
+    };
+    const response = await fetch(`${this.url}/api/v1${path}`, request).catch((cause) => {
+      throw new HearthError('unavailable', `PUT ${path}: no answer from ${this.url}: ${messageOf(cause)}`, {
+        cause,
+      });
+    });
+    const text = await response.text();
+    if (response.ok) return;
+    const refused = errorBodySchema.safeParse(parseJson(text));
+    const code = refused.success && isCode(refused.data.error.code) ? refused.data.error.code : 'internal';
+    throw new HearthError(
+      code,
+      `PUT ${path}: ${response.status}, ${refused.data?.error.message ?? text.slice(0, 200)}`,
+    );
+  }
+
   /** Any answer, as it is. @throws HearthError `unavailable` when there is none */
   async raw(method: string, path: string, body?: unknown): Promise<{ status: number; text: string }> {
     const headers: Record<string, string> = { authorization: `Bearer ${this.token}` };

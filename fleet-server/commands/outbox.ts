@@ -25,6 +25,8 @@ const LIFE_MS: Record<StoredCommand['type'], number> = {
   'spot-check': 60_000,
   // A box asks again for one it did not get.
   certificate: 86_400_000,
+  // What was ordered stays ordered in the rollout: it is said again.
+  update: 600_000,
 };
 /** A command that got no reply is sent again after this long. */
 export const RESEND_MS = 15_000;

@@ -23,6 +23,17 @@ export async function notify(db: Queryable, channel: Channel, payload = ''): Pro
   await db.execute(sql`SELECT pg_notify(${CHANNELS[channel]}, ${payload})`);
 }
 
+/** The same for many payloads in one statement. */
+export async function notifyEach(
+  db: Queryable,
+  channel: Channel,
+  payloads: readonly string[],
+): Promise<void> {
+  await db.execute(
+    sql`SELECT pg_notify(${CHANNELS[channel]}, payload) FROM unnest(${sql.param([...payloads])}::text[]) AS payload`,
+  );
+}
+
 export interface Listener {
   close(): Promise<void>;
 }

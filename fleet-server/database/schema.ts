@@ -76,6 +76,8 @@ export const boxes = pgTable('boxes', {
   dialledAt: time('dialled_at'),
   diskChangedAt: time('disk_changed_at'),
   dialledUrl: text('dialled_url'),
+  secureUrl: text('secure_url'),
+  secureOk: boolean('secure_ok'),
   observedAddress: text('observed_address'),
   nameLabel: text('name_label')
     .notNull()
@@ -159,6 +161,29 @@ export const placements = pgTable(
   },
   (table) => [primaryKey({ columns: [table.assetId, table.boxId] })],
 );
+
+export const wantedCopies = pgTable('wanted_copies', {
+  assetId: text('asset_id').primaryKey(),
+  copies: integer('copies').notNull(),
+  pinned: boolean('pinned').notNull(),
+  expiresAt: time('expires_at'),
+  lookAt: time('look_at'),
+});
+
+export const evictions = pgTable(
+  'evictions',
+  {
+    assetId: text('asset_id').notNull(),
+    boxId: text('box_id').notNull(),
+    evictedAt: created('evicted_at'),
+  },
+  (table) => [primaryKey({ columns: [table.assetId, table.boxId] })],
+);
+
+export const lostBoxes = pgTable('lost_boxes', {
+  boxId: text('box_id').primaryKey(),
+  since: created('since'),
+});
 
 export const commands = pgTable('commands', {
   id: text('id').primaryKey(),
@@ -275,6 +300,7 @@ export const relayTunnels = pgTable(
     relayId: text('relay_id').notNull(),
     boxId: text('box_id').notNull(),
     since: created('since'),
+    secure: boolean('secure').notNull().default(false),
   },
   (table) => [primaryKey({ columns: [table.relayId, table.boxId] })],
 );
@@ -312,3 +338,5 @@ export const acmeChallenges = pgTable(
   },
   (table) => [primaryKey({ columns: [table.nameLabel, table.value] })],
 );
+
+export * from '#fleet/releases/tables.ts';

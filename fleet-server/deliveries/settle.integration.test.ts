@@ -13,7 +13,7 @@ import {
 } from '#fleet/testing/fleet-database.ts';
 import { deliveryKeyFor, mintToken, sealKeyFor } from '#protocol/delivery-token.ts';
 import { newId } from '#protocol/ids.ts';
-import type { Deliveries, Delivery } from '#protocol/messages.ts';
+import { type Deliveries, type Delivery, encodeDown } from '#protocol/messages.ts';
 import { priceOf, settle } from './settle.ts';
 
 const secret = randomBytes(32);
@@ -174,6 +174,20 @@ test('earnings are the ledger, line by line', async () => {
   assert.equal(earnings.days.length, 30);
   const days = earnings.days.reduce((sum, day) => sum + BigInt(day.microCredits), 0n);
   assert.equal(days, BigInt(earnings.totals.final));
-  assert.equal(earnings.days.at(-1)?.date, new Date().toISOString().slice(0, 10));
+  assert.equal(earnings.days.at(-1)?.date, earnings.asOf.slice(0, 10));
+  const hours = earnings.hours ?? [];
+  assert.ok(hours.length > 0 && hours.every(({ at }) => /^\d{4}-\d\d-\d\dT\d\d:00:00Z$/.test(at)));
+  assert.equal(
+    hours.reduce((sum, hour) => sum + BigInt(hour.microCredits), 0n),
+    BigInt(earnings.totals.final),
+  );
+  encodeDown('earnings', earnings);
+  // Two days on they are days and no hours any more.
+  const later = await earningsOf(own.db, boxId, new Date(Date.now() + 3 * 86_400_000));
+  assert.deepEqual(later.hours, []);
+  assert.equal(
+    later.days.reduce((sum, day) => sum + BigInt(day.microCredits), 0n),
+    days,
+  );
   assert.ok(earnings.lines.some((one) => one.path === '/hls/1.ts' && one.reason === 'claimed'));
 });

@@ -35,7 +35,10 @@ export async function startDns(db: Database, options: Options, log: Logger): Pro
   );
 }
 
-/** What the zone holds of a box: its own address where the fleet reached it, its relays' otherwise. */
+/**
+ * What the zone holds of a box: its own address where the fleet has met it there over TLS, else the relays that have,
+ * else any that hold it, else where it serves without.
+ */
 export function boxRecords(db: Database): FindBox {
   const known = new Map<string, { records: Promise<BoxRecords | null>; atMs: number }>();
   return (label, fresh) => {
@@ -53,22 +56,34 @@ export function boxRecords(db: Database): FindBox {
 
 async function lookUp(db: Database, label: string): Promise<BoxRecords | null> {
   const { rows } = await db.execute<{
+    secure: string | null;
     direct: string | null;
+    secure_relays: string[] | null;
     relays: string[] | null;
     challenges: string[] | null;
   }>(sql`
+    WITH ways AS (
+      SELECT box_id, secure, address FROM relay_tunnels JOIN relays ON relays.id = relay_id, unnest(addresses) AS address
+      WHERE NOT draining AND seen_at > now() - ${RELAY_SILENT_MS} * interval '1 millisecond'
+    )
     SELECT
+      CASE WHEN online AND secure_ok AND secure_url = heartbeat ->> 'secureUrl' THEN secure_url END AS secure,
       CASE WHEN online AND dial_ok AND dialled_url = heartbeat ->> 'contentUrl' THEN dialled_url END AS direct,
-      (SELECT array_agg(DISTINCT address) FROM relay_tunnels JOIN relays ON relays.id = relay_id, unnest(addresses) AS address
-        WHERE box_id = boxes.id AND NOT draining
-          AND seen_at > now() - ${RELAY_SILENT_MS} * interval '1 millisecond') AS relays,
+      (SELECT array_agg(DISTINCT address) FROM ways WHERE box_id = boxes.id AND ways.secure) AS secure_relays,
+      (SELECT array_agg(DISTINCT address) FROM ways WHERE box_id = boxes.id) AS relays,
       (SELECT array_agg(value) FROM acme_challenges WHERE acme_challenges.name_label = boxes.name_label) AS challenges
     FROM boxes WHERE boxes.name_label = ${label} AND revoked_at IS NULL`);
   const row = rows[0];
   if (!row) return null;
-  const host = row.direct === null ? null : new URL(row.direct).hostname.replace(/^\[|\]$/g, '');
-  const direct = host !== null && (isIPv4(host) || isIPv6(host)) ? [host] : [];
-  return { ...split(direct.length > 0 ? direct : (row.relays ?? [])), challenges: row.challenges ?? [] };
+  const ways = [addressIn(row.secure), row.secure_relays, row.relays, addressIn(row.direct)];
+  const addresses = ways.find((way) => way !== null && way.length > 0) ?? [];
+  return { ...split(addresses), challenges: row.challenges ?? [] };
+}
+
+/** The host of a URL, where it is an address. */
+function addressIn(url: string | null): string[] {
+  const host = url === null ? '' : new URL(url).hostname.replace(/^\[|\]$/g, '');
+  return isIPv4(host) || isIPv6(host) ? [host] : [];
 }
 
 function split(addresses: readonly string[]): { a: string[]; aaaa: string[] } {

@@ -1,7 +1,8 @@
 import { and, asc, eq, sql } from 'drizzle-orm';
 import { changeWanted, endPlacements } from '#fleet/assignments/assignments.ts';
+import { lookAtCopies } from '#fleet/assignments/copies.ts';
 import type { Database, Transaction } from '#fleet/database/database.ts';
-import { placements } from '#fleet/database/schema.ts';
+import { evictions, placements } from '#fleet/database/schema.ts';
 import type { Evictions, EvictionsVerdict } from '#protocol/evictions.ts';
 
 const ONLY = 'no other box that is online holds it';
@@ -10,7 +11,8 @@ const PINNED = 'it is pinned to this box';
 /**
  * Judges what a box would put out, in one transaction: what no other online box holds, or is pinned, stays. The rest is not wanted
  * on this box any more, so that it is not sent back there. Proposals are judged one after another, so that two boxes
- * cannot put out the last two copies at once; one that comes again gets the same answer.
+ * cannot put out the last two copies at once; one that comes again gets the same answer. What has fewer copies then
+ * than are wanted is soon given to another box.
  */
 export async function judgeEvictions(
   db: Database,
@@ -39,11 +41,10 @@ export async function judgeEvictions(
       ...only.map((id) => [id, ONLY] as const),
       ...pinned.map((id) => [id, PINNED] as const),
     ]);
-    await endPlacements(
-      tx,
-      own.filter((assetId) => !kept.has(assetId)),
-      [boxId],
-    );
+    const gone = own.filter((assetId) => !kept.has(assetId));
+    await endPlacements(tx, gone, [boxId]);
+    await remember(tx, boxId, gone);
+    await lookAtCopies(tx, gone);
     return kept;
   });
   return {
@@ -51,6 +52,15 @@ export async function judgeEvictions(
     proposalId: message.proposalId,
     vetoed: Array.from(vetoed, ([assetId, why]) => ({ assetId, why })),
   };
+}
+
+/** So that it is not given back to the box that had no room for it. */
+async function remember(tx: Transaction, boxId: string, assetIds: string[]): Promise<void> {
+  if (assetIds.length === 0) return;
+  await tx
+    .insert(evictions)
+    .values(assetIds.map((assetId) => ({ assetId, boxId })))
+    .onConflictDoUpdate({ target: [evictions.assetId, evictions.boxId], set: { evictedAt: new Date() } });
 }
 
 /** Those of which no other online box holds the current bytes, and is to go on doing so. */

@@ -6,6 +6,8 @@ import { accountOf, balanceOf } from './ledger.ts';
 
 const DAYS = 30;
 const LINES = 20;
+const HOURS = 48;
+const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 
 /**
@@ -16,18 +18,19 @@ const DAY_MS = 86_400_000;
 export async function earningsOf(db: Queryable, boxId: string, now = new Date()): Promise<Earnings> {
   const today = Math.floor(now.getTime() / DAY_MS) * DAY_MS;
   const firstDay = new Date(today - (DAYS - 1) * DAY_MS);
-  const day = sql<string>`to_char(${deliveryLines.settledAt} AT TIME ZONE 'UTC', 'YYYY-MM-DD')`;
+  const hour = sql<string>`to_char(${deliveryLines.settledAt} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:00:00"Z"')`;
   const final = await balanceOf(db, accountOf.box(boxId));
-  const perDay = await db
+  const perHour = await db
     .select({
-      date: day,
+      at: hour,
       microCredits: sql<string>`sum(${deliveryLines.microCredits})`,
-      bytes: sql<string>`sum(${deliveryLines.acceptedBytes})`,
-      requests: sql<string>`sum(${deliveryLines.requests})`,
+      bytes: sql`sum(${deliveryLines.acceptedBytes})`.mapWith(Number),
+      requests: sql`sum(${deliveryLines.requests})`.mapWith(Number),
     })
     .from(deliveryLines)
     .where(and(eq(deliveryLines.boxId, boxId), gte(deliveryLines.settledAt, firstDay)))
-    .groupBy(day);
+    .groupBy(hour)
+    .orderBy(hour);
   const lines = await db
     .select({
       at: deliveryLines.settledAt,
@@ -51,14 +54,15 @@ export async function earningsOf(db: Queryable, boxId: string, now = new Date())
     totals: { estimate: String(final), pending: '0', held: '0', final: String(final), paid: '0' },
     days: Array.from({ length: DAYS }, (_, index) => {
       const date = new Date(firstDay.getTime() + index * DAY_MS).toISOString().slice(0, 10);
-      const found = perDay.find((row) => row.date === date);
+      const hours = perHour.filter(({ at }) => at.startsWith(date));
       return {
         date,
-        microCredits: found?.microCredits ?? '0',
-        bytes: Number(found?.bytes ?? 0),
-        requests: Number(found?.requests ?? 0),
+        microCredits: String(hours.reduce((sum, { microCredits }) => sum + BigInt(microCredits), 0n)),
+        bytes: hours.reduce((sum, { bytes }) => sum + bytes, 0),
+        requests: hours.reduce((sum, { requests }) => sum + requests, 0),
       };
     }),
+    hours: perHour.filter(({ at }) => now.getTime() - Date.parse(at) < HOURS * HOUR_MS),
     lines: lines.map((line) => ({
       ...line,
       at: line.at.toISOString(),

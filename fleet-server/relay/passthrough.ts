@@ -2,8 +2,10 @@ import { constants } from 'node:http2';
 import type { Server, Socket } from 'node:net';
 import { createServer } from 'node:net';
 import { CLIENT_ADDRESS_HEADER } from '#protocol/relay.ts';
+import { carry } from './carry.ts';
 import type { RelayCounts } from './counts.ts';
 import { MOST_HELLO_BYTES, sniff } from './sni.ts';
+import type { Tolls } from './tolls.ts';
 import type { Tunnels } from './tunnels.ts';
 
 export interface PassthroughLimits {
@@ -25,6 +27,7 @@ export const PASSTHROUGH_LIMITS: PassthroughLimits = {
 export interface PassthroughParts {
   tunnels: Tunnels;
   counts: RelayCounts;
+  tolls: Tolls;
   limits: PassthroughLimits;
   /** The box a server name belongs to. */
   boxOf: (serverName: string) => Promise<string | null>;
@@ -109,7 +112,7 @@ export class Passthrough {
   }
 
   async #connect(socket: Socket, client: string, serverName: string, first: Buffer): Promise<void> {
-    const { tunnels, counts, limits, boxOf } = this.#parts;
+    const { tunnels, counts, tolls, limits, boxOf } = this.#parts;
     const boxId = await boxOf(serverName).catch(() => null);
     if (socket.destroyed) return;
     const opened =
@@ -125,7 +128,6 @@ export class Passthrough {
     stream.once('response', (head) => {
       if (head[':status'] !== 200) stream.close(constants.NGHTTP2_CANCEL);
     });
-    stream.on('data', (piece: Buffer) => counts.bytes(boxId, piece.length));
     // The one end or fault of either is the end of both; a half-closed side stays open for the other.
     stream.once('close', () => {
       if (stream.rstCode === constants.NGHTTP2_NO_ERROR) socket.end();
@@ -135,8 +137,11 @@ export class Passthrough {
       if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
     });
     stream.write(first);
-    socket.pipe(stream);
-    stream.pipe(socket);
+    const toll = tolls.of(boxId, client);
+    carry({ from: socket, to: stream, toll, onBytes: () => undefined });
+    carry({ from: stream, to: socket, toll, onBytes: (bytes) => counts.bytes(boxId, bytes) });
+    socket.once('end', () => stream.end());
+    stream.once('end', () => socket.end());
   }
 }
 

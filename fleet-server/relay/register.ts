@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import type { Logger } from 'pino';
 import type { Database } from '#fleet/database/database.ts';
-import { notify } from '#fleet/database/listen.ts';
+import { notify, notifyEach } from '#fleet/database/listen.ts';
 import { messageOf } from '#protocol/errors.ts';
 
 const SAY_SO_MS = 1_000;
@@ -9,7 +9,7 @@ const SAY_SO_MS = 1_000;
 interface RegisterParts {
   db: Database;
   row: { id: string; tunnelUrl: string; publicUrl: string; addresses: string[] };
-  boxIds: () => string[];
+  isHere: (boxId: string) => boolean;
   log: Logger;
 }
 
@@ -17,18 +17,20 @@ interface RegisterParts {
 export class RelayRegister {
   readonly #db: Database;
   readonly #row: RegisterParts['row'];
-  readonly #boxIds: () => string[];
+  readonly #isHere: (boxId: string) => boolean;
   readonly #log: Logger;
   readonly #timer: NodeJS.Timeout;
   #draining = false;
   /** Boxes that came or went since the last write. */
   readonly #changed = new Set<string>();
+  /** A write has been put in line and has not begun: what changes now goes with it. */
+  #isQueued = false;
   #tail: Promise<void> = Promise.resolve();
 
   private constructor(parts: RegisterParts) {
     this.#db = parts.db;
     this.#row = parts.row;
-    this.#boxIds = parts.boxIds;
+    this.#isHere = parts.isHere;
     this.#log = parts.log;
     this.#timer = setInterval(() => void this.#inOrder(), SAY_SO_MS);
   }
@@ -60,8 +62,13 @@ export class RelayRegister {
   }
 
   #inOrder(): Promise<void> {
+    if (this.#isQueued) return this.#tail;
+    this.#isQueued = true;
     this.#tail = this.#tail
-      .then(() => this.#save())
+      .then(() => {
+        this.#isQueued = false;
+        return this.#save();
+      })
       .catch((error: unknown) => {
         this.#log.warn({ err: messageOf(error) }, 'cannot tell the fleet of this relay; it is tried again');
       });
@@ -92,20 +99,28 @@ export class RelayRegister {
         VALUES (${id}, ${tunnelUrl}, ${publicUrl}, ${sql.param(addresses)}::text[], ${this.#draining})
         ON CONFLICT (id) DO UPDATE SET seen_at = now(), draining = excluded.draining`);
       if (changed.length === 0) return;
-      const here = new Set(this.#boxIds());
-      const came = changed.filter((boxId) => here.has(boxId));
-      const went = changed.filter((boxId) => !here.has(boxId));
+      const came = changed.filter((boxId) => this.#isHere(boxId));
+      const went = changed.filter((boxId) => !this.#isHere(boxId));
       await this.#db.execute(sql`
         INSERT INTO relay_tunnels (relay_id, box_id)
         SELECT ${id}, boxes.id FROM boxes WHERE boxes.id = ANY(${sql.param(came)}::text[])
-        ON CONFLICT (relay_id, box_id) DO UPDATE SET since = now()`);
+        ON CONFLICT (relay_id, box_id) DO UPDATE SET since = now(), secure = false`);
       await this.#db.execute(
         sql`DELETE FROM relay_tunnels WHERE relay_id = ${id} AND box_id = ANY(${sql.param(went)}::text[])`,
       );
-      for (const boxId of changed) await notify(this.#db, 'boxes', boxId);
+      await notifyEach(this.#db, 'boxes', changed);
     } catch (error) {
       for (const boxId of changed) this.#changed.add(boxId);
       throw error;
     }
+  }
+
+  /** The box was met over TLS through its tunnel here. @throws when the database is away */
+  async met(boxId: string): Promise<void> {
+    const { rowCount } = await this.#db.execute(
+      sql`UPDATE relay_tunnels SET secure = true
+        WHERE relay_id = ${this.#row.id} AND box_id = ${boxId} AND NOT secure`,
+    );
+    if ((rowCount ?? 0) > 0) await notify(this.#db, 'boxes', boxId);
   }
 }

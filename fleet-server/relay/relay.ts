@@ -10,9 +10,12 @@ import type { FleetKeys } from '#fleet/keys/fleet-keys.ts';
 import { messageOf } from '#protocol/errors.ts';
 import { RelayCounts } from './counts.ts';
 import { asksWho } from './greeting.ts';
+import { Meetings } from './meetings.ts';
 import { PASSTHROUGH_LIMITS, Passthrough } from './passthrough.ts';
 import { RelayRegister } from './register.ts';
 import { FORWARD_LIMITS, Forwarder } from './terminating.ts';
+import type { TollRates } from './tolls.ts';
+import { Tolls } from './tolls.ts';
 import { TunnelListener } from './tunnel-listener.ts';
 import { TUNNEL_LIMITS, Tunnels } from './tunnels.ts';
 
@@ -33,6 +36,10 @@ export interface RelayOptions {
   names: string[];
   /** How long running streams may take to end when it stops, ms. */
   drainMs: number;
+  /** What the line may carry; default: no bound. */
+  rates?: TollRates | undefined;
+  /** What boxes' names end with; default: they have none. */
+  boxDomain?: string | undefined;
 }
 
 export interface RelayParts {
@@ -56,11 +63,13 @@ export class Relay {
   readonly tunnels: Tunnels;
   readonly #parts: RelayParts;
   readonly #counts: RelayCounts;
+  readonly #tolls: Tolls;
   readonly #listener: TunnelListener;
   readonly #passthrough: Passthrough;
   readonly #http: Server;
   readonly #id = `relay-${randomUUID()}`;
   #register: RelayRegister | null = null;
+  #meetings: Meetings | null = null;
   #recheckTimer: NodeJS.Timeout | null = null;
 
   /** Starts listening and tells the fleet. @throws when a port is taken */
@@ -84,8 +93,11 @@ export class Relay {
     });
     const { tunnels } = this;
     const counts = this.#counts;
-    this.#passthrough = new Passthrough({ tunnels, counts, limits: PASSTHROUGH_LIMITS, boxOf: parts.boxOf });
-    const forwarder = new Forwarder({ tunnels, counts, limits: FORWARD_LIMITS, elsewhere: parts.elsewhere });
+    const tolls = new Tolls(parts.options.rates ?? { total: null, perBox: null });
+    this.#tolls = tolls;
+    const { boxOf, elsewhere } = parts;
+    this.#passthrough = new Passthrough({ tunnels, counts, tolls, limits: PASSTHROUGH_LIMITS, boxOf });
+    const forwarder = new Forwarder({ tunnels, counts, tolls, limits: FORWARD_LIMITS, elsewhere });
     this.#http = createServer(
       {
         maxHeaderSize: 16 * 1024,
@@ -120,7 +132,12 @@ export class Relay {
       publicUrl: this.urls.publicUrl,
       addresses: options.addresses ?? [host],
     };
-    this.#register = await RelayRegister.start({ db, row, boxIds: () => this.tunnels.boxIds(), log });
+    this.#register = await RelayRegister.start({ db, row, isHere: (id) => this.tunnels.holds(id), log });
+    if (options.tlsPort !== null && options.boxDomain !== undefined) {
+      const { tunnels } = this;
+      const register = this.#register;
+      this.#meetings = new Meetings({ db, tunnels, register, domain: options.boxDomain, log });
+    }
     this.#recheckTimer = setInterval(() => void this.recheck(''), RECHECK_MS);
   }
 
@@ -129,6 +146,7 @@ export class Relay {
     const { log } = this.#parts;
     if (!connected) {
       log.info({ boxId }, 'a box has left');
+      this.#meetings?.left(boxId);
       this.#register?.changed(boxId);
       return;
     }
@@ -145,9 +163,10 @@ export class Relay {
 
   /** Cuts off boxes that may not come any more. @param boxId empty: look at all */
   async recheck(boxId: string): Promise<void> {
-    const ids = boxId === '' ? this.tunnels.boxIds() : this.tunnels.boxIds().filter((id) => id === boxId);
+    const ids = boxId === '' ? this.tunnels.boxIds() : [boxId].filter((id) => this.tunnels.holds(id));
     try {
       for (const id of await noLongerAdmitted(this.#parts.db, ids)) this.tunnels.cut(id);
+      if (ids.length > 0) void this.#meetings?.round();
     } catch (error) {
       this.#parts.log.warn({ err: messageOf(error) }, 'cannot look up which boxes are revoked; tried again');
     }
@@ -171,6 +190,7 @@ export class Relay {
     while (this.tunnels.streams > 0 && left() > 0) await sleep(50);
     this.#http.closeAllConnections();
     this.#passthrough.close();
+    this.#tolls.close();
     this.tunnels.destroy();
     this.#listener.close();
     await this.#counts.close();

@@ -35,6 +35,11 @@ export async function startRelay(
       addresses: options.HEARTH_RELAY_ADDRESSES,
       names: [...new Set([named, host, 'localhost', '127.0.0.1'])],
       drainMs: options.HEARTH_RELAY_DRAIN_MS,
+      boxDomain: options.HEARTH_BOX_DOMAIN,
+      rates: {
+        total: options.HEARTH_RELAY_BYTES_PER_SECOND,
+        perBox: options.HEARTH_RELAY_BOX_BYTES_PER_SECOND,
+      },
     },
   });
 }

@@ -5,17 +5,27 @@ import { LIMITS } from '#protocol/limits.ts';
 /** A relay that has not said so for this long is not there, ms. */
 export const RELAY_SILENT_MS = 4_000;
 
-/** Where each box can be reached through a relay: the relays' public URLs, by box id. */
-export async function relayedBoxes(db: Queryable): Promise<Map<string, string[]>> {
-  const { rows } = await db.execute<{ box_id: string; public_url: string }>(sql`
-    SELECT box_id, public_url FROM relay_tunnels JOIN relays ON relays.id = relay_id
+/** One way to a box through a relay. */
+export interface Relayed {
+  /** The relay's public URL. */
+  url: string;
+  /** The relay has met the box over TLS there, as clients of its name would. */
+  secure: boolean;
+}
+
+/** Where each box can be reached through a relay, by box id. */
+export async function relayedBoxes(db: Queryable): Promise<Map<string, Relayed[]>> {
+  const { rows } = await db.execute<{ box_id: string; public_url: string; secure: boolean }>(sql`
+    SELECT box_id, public_url, secure AND EXISTS (
+      SELECT FROM box_certificates WHERE box_certificates.box_id = relay_tunnels.box_id AND expires_at > now()
+    ) AS secure FROM relay_tunnels JOIN relays ON relays.id = relay_id
     WHERE NOT draining AND seen_at > now() - ${RELAY_SILENT_MS} * interval '1 millisecond'
     ORDER BY box_id, since`);
-  const found = new Map<string, string[]>();
-  for (const { box_id: boxId, public_url: url } of rows) {
-    const urls = found.get(boxId);
-    if (urls) urls.push(url);
-    else found.set(boxId, [url]);
+  const found = new Map<string, Relayed[]>();
+  for (const { box_id: boxId, public_url: url, secure } of rows) {
+    const ways = found.get(boxId);
+    if (ways) ways.push({ url, secure });
+    else found.set(boxId, [{ url, secure }]);
   }
   return found;
 }
@@ -34,6 +44,8 @@ export interface Reach {
   relayUrls: string[];
   /** `<label>.<domain>`; null where the fleet has no domain for boxes. */
   serverName: string | null;
+  /** Where clients find boxes' TLS at relays. */
+  securePort: number | null;
 }
 
 /** What each of these boxes is to be told of how it is reached. */
@@ -41,6 +53,7 @@ export async function reachOf(
   db: Queryable,
   boxIds: readonly string[],
   domain: string | null,
+  securePort: number,
 ): Promise<Map<string, Reach>> {
   const { rows } = await db.execute<{ id: string; name_label: string; dial_ok: boolean | null }>(
     sql`SELECT id, name_label, dial_ok FROM boxes WHERE id = ANY(${sql.param([...boxIds])}::text[])`,
@@ -52,6 +65,7 @@ export async function reachOf(
       {
         relayUrls: row.dial_ok === false ? urls : [],
         serverName: domain === null ? null : `${row.name_label}.${domain}`,
+        securePort: domain === null || securePort === 0 ? null : securePort,
       },
     ]),
   );

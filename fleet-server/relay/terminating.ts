@@ -2,7 +2,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2';
 import { constants } from 'node:http2';
 import { CLIENT_ADDRESS_HEADER, relayedTarget } from '#protocol/relay.ts';
+import { carry } from './carry.ts';
 import type { RelayCounts } from './counts.ts';
+import type { Tolls } from './tolls.ts';
 import type { Tunnels } from './tunnels.ts';
 
 export interface ForwardLimits {
@@ -19,6 +21,7 @@ export const FORWARD_LIMITS: ForwardLimits = { answerMs: 15_000, stalledMs: 30_0
 export interface ForwarderParts {
   tunnels: Tunnels;
   counts: RelayCounts;
+  tolls: Tolls;
   limits: ForwardLimits;
   /** Where a client is sent whose box is not here: it finds another holder, or the origin. */
   elsewhere: (boxId: string, path: string) => string | null;
@@ -104,11 +107,11 @@ export class Forwarder {
       if (left > 0) this.#perClient.set(client, left);
       else this.#perClient.delete(client);
     });
-    this.#carry(opened.stream, response, target);
+    this.#carry(opened.stream, response, target, client);
   }
 
-  #carry(stream: ClientHttp2Stream, response: ServerResponse, target: Target): void {
-    const { counts, limits } = this.#parts;
+  #carry(stream: ClientHttp2Stream, response: ServerResponse, target: Target, client: string): void {
+    const { counts, limits, tolls } = this.#parts;
     const cancel = () => stream.close(constants.NGHTTP2_CANCEL);
     // The box's time to answer; afterwards, to go on while the client waits for it.
     let patience: NodeJS.Timeout | undefined = setTimeout(cancel, limits.answerMs);
@@ -144,18 +147,17 @@ export class Forwarder {
       counts.request(target.boxId);
       promised = lengthOf(head, response.req.method);
       response.writeHead(Number(head[':status']), headersOf(head));
-      stream.on('data', (piece: Buffer) => {
-        counts.bytes(target.boxId, piece.length);
-        sent += piece.length;
-        patience?.refresh();
-        if (response.write(piece)) return;
+      carry({
+        from: stream,
+        to: response,
+        toll: tolls.of(target.boxId, client),
+        onBytes: (bytes) => {
+          counts.bytes(target.boxId, bytes);
+          sent += bytes;
+          patience?.refresh();
+        },
         // The client is slower than the box: what the stream's window allows is all that waits here.
-        stream.pause();
-        waitForBox(null);
-        response.once('drain', () => {
-          waitForBox(limits.stalledMs);
-          stream.resume();
-        });
+        onWait: (waits) => waitForBox(waits ? null : limits.stalledMs),
       });
     });
   }

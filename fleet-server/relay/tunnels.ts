@@ -61,6 +61,11 @@ export class Tunnels {
     return [...this.#byBox.keys()];
   }
 
+  /** Whether it has a connection at all, be it one it is about to leave. */
+  holds(boxId: string): boolean {
+    return this.#byBox.has(boxId);
+  }
+
   has(boxId: string): boolean {
     return this.#byBox.get(boxId)?.some(({ leaving }) => !leaving) ?? false;
   }

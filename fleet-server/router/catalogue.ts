@@ -4,6 +4,7 @@ import { linksToSiblings } from '#fleet/assets/content-type.ts';
 import { silentAfterMs } from '#fleet/boxes/silence.ts';
 import type { Database } from '#fleet/database/database.ts';
 import { assets, boxes, placements, sites } from '#fleet/database/schema.ts';
+import type { Relayed } from '#fleet/relay/standing.ts';
 import { relayedBoxes } from '#fleet/relay/standing.ts';
 import { messageOf } from '#protocol/errors.ts';
 import { relayedContentUrl } from '#protocol/relay.ts';
@@ -23,6 +24,13 @@ export interface Route {
   entitledBytes: number;
   /** Boxes that reported it held, with the newest bytes. */
   holders: string[];
+}
+
+/** Boxes have names, and certificates for them. */
+export interface BoxNames {
+  domain: string;
+  /** Where clients find boxes' TLS at relays. */
+  relayPort: number;
 }
 
 /** A route is asked for again after this long even if no notification came. */
@@ -53,6 +61,7 @@ export class Catalogue {
   readonly #db: Database;
   readonly #log: Logger;
   readonly #heartbeatMs: number;
+  readonly #names: BoxNames | null;
   readonly #routes = new Map<string, Known>();
   #lookups = 0;
   #sites = new Map<string, RoutedSite>();
@@ -61,9 +70,10 @@ export class Catalogue {
   #again = false;
   readonly #timer: NodeJS.Timeout;
 
-  constructor(db: Database, heartbeatMs: number, log: Logger) {
+  constructor(db: Database, heartbeatMs: number, log: Logger, names: BoxNames | null = null) {
     this.#db = db;
     this.#heartbeatMs = heartbeatMs;
+    this.#names = names;
     this.#log = log;
     this.#timer = setInterval(() => void this.refresh(), 1000);
   }
@@ -153,6 +163,8 @@ export class Catalogue {
           lastSeenAt: boxes.lastSeenAt,
           // The fleet sends nobody where it has not been itself.
           direct: sql<boolean>`coalesce(${boxes.dialOk} AND ${boxes.dialledUrl} = ${boxes.heartbeat} ->> 'contentUrl', false)`,
+          secure: sql<boolean>`coalesce(${boxes.secureOk} AND ${boxes.secureUrl} = ${boxes.heartbeat} ->> 'secureUrl', false)`,
+          label: boxes.nameLabel,
         })
         .from(boxes)
         .where(and(eq(boxes.online, true), isNull(boxes.revokedAt)));
@@ -162,16 +174,20 @@ export class Catalogue {
       );
       const previous = this.#boxes;
       this.#boxes = new Map();
-      for (const { id, heartbeat, lastSeenAt, direct } of boxRows) {
+      for (const { id, heartbeat, lastSeenAt, direct, secure, label } of boxRows) {
         if (!heartbeat || !lastSeenAt || !['ok', 'full', 'slow', 'read_only'].includes(heartbeat.store.state))
           continue;
         if (Date.now() - lastSeenAt.getTime() > silentAfterMs(this.#heartbeatMs)) continue;
-        const relays = relayed.get(id) ?? [];
-        const relay = relays[Math.floor(Math.random() * relays.length)];
-        if (!direct && relay === undefined) continue;
+        const contentUrl = contentUrlOf(
+          { id, label, ...heartbeat },
+          { direct, secure },
+          relayed.get(id) ?? [],
+          this.#names,
+        );
+        if (contentUrl === null) continue;
         this.#boxes.set(id, {
           boxId: id,
-          contentUrl: direct ? heartbeat.contentUrl.replace(/\/+$/, '') : relayedContentUrl(relay ?? '', id),
+          contentUrl,
           connections: heartbeat.serving.connections,
           bytesPerSecond: heartbeat.serving.bytesPerSecond,
           sentLately: (previous.get(id)?.sentLately ?? 0) / 2,
@@ -222,4 +238,25 @@ export class Catalogue {
       holders: holders.map((row) => row.boxId),
     };
   }
+}
+
+/**
+ * Where clients of a box are sent: by TLS and its name where the fleet has met it so, directly rather than through a
+ * relay. The name leads to wherever that is (`dns/`), so the two have the same URL where the ports are the same.
+ * @param met how the fleet itself reached the box
+ * @returns null when it cannot be reached
+ */
+export function contentUrlOf(
+  box: { id: string; label: string; contentUrl: string; secureUrl?: string | null | undefined },
+  met: { direct: boolean; secure: boolean },
+  relays: readonly Relayed[],
+  names: BoxNames | null,
+): string | null {
+  const named = (port: string | number) =>
+    names && `https://${box.label}.${names.domain}${Number(port) === 443 ? '' : `:${port}`}`;
+  if (met.secure && names && box.secureUrl) return named(new URL(box.secureUrl).port || 443);
+  if (met.direct) return box.contentUrl.replace(/\/+$/, '');
+  if (names && relays.some(({ secure }) => secure)) return named(names.relayPort);
+  const relay = relays[Math.floor(Math.random() * relays.length)];
+  return relay ? relayedContentUrl(relay.url, box.id) : null;
 }

@@ -1,9 +1,11 @@
 import type { Logger } from 'pino';
 import { expirePlacements } from '#fleet/assignments/assignments.ts';
 import { reconcileBox, unsettledBoxes } from '#fleet/assignments/reconcile.ts';
+import { noteLostBoxes, refillCopies } from '#fleet/assignments/refill.ts';
 import { type DialParts, dialBoxes } from '#fleet/boxes/dial-back.ts';
 import { endSilent } from '#fleet/boxes/silence.ts';
 import type { Database } from '#fleet/database/database.ts';
+import { driveRollouts, type UpdateUrls } from '#fleet/rollouts/drive.ts';
 import { askSpotCheck, boxesToCheck, closeLate } from '#fleet/spot-checks/spot-checks.ts';
 import { messageOf } from '#protocol/errors.ts';
 import type { Jobs } from './jobs.ts';
@@ -14,7 +16,11 @@ export interface WorkerOptions {
   spotChecksPerHour: number;
   dial: DialParts;
   dialEveryMs: number;
+  /** What boxes' names end with; null: they have none. */
+  boxDomain: string | null;
   heartbeatMs: number;
+  /** Where boxes find releases. */
+  updateUrls: () => UpdateUrls;
 }
 
 /**
@@ -38,14 +44,25 @@ export class Worker {
   async start(jobs: Jobs, options: WorkerOptions): Promise<void> {
     await jobs.work(this.#db, this.#stopping.signal, this.#log);
     this.#every(1000, 'expire placements', async () => void (await expirePlacements(this.#db)));
+    this.#every(1000, 'give copies to other boxes', async () => {
+      const given = await refillCopies(this.#db);
+      if (given > 0)
+        this.#log.info({ copies: given }, 'copies that were missing are assigned to other boxes');
+    });
+    this.#every(60_000, 'count lost boxes out', async () => {
+      const lost = await noteLostBoxes(this.#db);
+      if (lost > 0) this.#log.warn({ boxes: lost }, 'boxes are away so long that copies are made elsewhere');
+    });
     this.#every(5000, 'look for boxes to reconcile', async () => this.#mark(await unsettledBoxes(this.#db)));
     this.#every(
       1000,
       'dial boxes',
-      async () => void (await dialBoxes(this.#db, options.dial, options.dialEveryMs, this.#log)),
+      async () =>
+        void (await dialBoxes(this.#db, options.dial, options.dialEveryMs, options.boxDomain, this.#log)),
     );
     this.#every(5000, 'find silent boxes', async () => void (await endSilent(this.#db, options.heartbeatMs)));
     this.#every(2000, 'close late spot checks', async () => void (await closeLate(this.#db)));
+    this.#every(1000, 'drive rollouts', () => driveRollouts(this.#db, options.updateUrls()));
     const { issue } = options;
     if (issue) {
       this.#every(1000, 'issue certificates', async () => {

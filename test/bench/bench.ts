@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { AGENT_ENVIRONMENT, buildAgent } from '#agent/build.ts';
 import type { Asset, Site } from '#protocol/http-fleet.ts';
 import { mintFor } from '#test/support/minting.ts';
 import { TestSystem } from '#test/support/system.ts';
@@ -45,6 +47,22 @@ export async function startServingBox(
     await system.close();
     throw error;
   }
+}
+
+/**
+ * Starts the box anew as boxes are shipped: the bundle, its environment, and the intervals of a household instead of
+ * a test's. The heartbeat stays the fleet's.
+ */
+export async function startAsShipped({ system }: ServingBox): Promise<void> {
+  const agent = system.box(0);
+  const bundle = await buildAgent(join(system.directory, 'agent'));
+  await agent.stop();
+  await agent.start(bundle, {
+    ...AGENT_ENVIRONMENT,
+    HEARTH_DELIVERY_FLUSH_MS: '5000',
+    HEARTH_DISK_PROBE_MS: '3000',
+  });
+  await system.untilRoutable(agent);
 }
 
 export function pathOf(sizeBytes: number): string {

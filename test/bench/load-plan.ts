@@ -6,6 +6,8 @@ export const loadPlanSchema = z.object({
   host: z.string(),
   /** By TLS 1.3 with AES-128-GCM, whatever the server's certificate. */
   secure: z.boolean().optional(),
+  /** The name asked for in the handshake; `localhost` if none. */
+  serverName: z.string().optional(),
   /** One for each connection in turn; percent-encoded, as they are to stand in the request. */
   paths: z.array(z.string()).min(1),
   connections: z.int().min(1),

@@ -60,7 +60,7 @@ class Load {
     const socket = tls.connect({
       port: this.plan.port,
       host: '127.0.0.1',
-      servername: 'localhost',
+      servername: this.plan.serverName ?? 'localhost',
       rejectUnauthorized: false,
       minVersion: 'TLSv1.3',
       ciphers: 'TLS_AES_128_GCM_SHA256',

@@ -56,12 +56,17 @@ export interface Measured extends LoadResult {
 
 /**
  * Runs one load against servers already pinned.
+ * @param loadCores where the load may run
  * @throws when any request failed: a figure with errors in it is no figure
  */
-export async function measure(plan: LoadPlan, serverPids: number[]): Promise<Measured> {
+export async function measure(
+  plan: LoadPlan,
+  serverPids: number[],
+  loadCores = LOAD_CORE,
+): Promise<Measured> {
   const child = spawn(
     'taskset',
-    ['-c', LOAD_CORE, process.execPath, join(import.meta.dirname, 'load.ts'), JSON.stringify(plan)],
+    ['-c', loadCores, process.execPath, join(import.meta.dirname, 'load.ts'), JSON.stringify(plan)],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   );
   let before = 0;

@@ -20,7 +20,7 @@ export interface Nginx {
   port: number;
   /** Null without a certificate. */
   securePort: number | null;
-  /** Its one worker, and its master. */
+  /** Its workers. */
   workerPids: number[];
   stop(): Promise<void>;
 }
@@ -31,12 +31,13 @@ export interface CertificateFiles {
   key: string;
 }
 
-/** Starts nginx with one worker over `root`; null where it is not installed. Answers 302 at /redirect. */
+/** Starts nginx over `root`, with one worker if nothing else is said; null where it is not installed. Answers 302 at /redirect. */
 export async function startNginx(
   kind: NginxKind,
   root: string,
   directory: string,
   certificate: CertificateFiles | null = null,
+  workers = 1,
 ): Promise<Nginx | null> {
   const program = findTool('nginx');
   if (program === null) return null;
@@ -46,7 +47,8 @@ export async function startNginx(
     ? `listen 127.0.0.1:${securePort} ssl; ssl_certificate ${certificate.cert}; ssl_certificate_key ${certificate.key};
        ssl_protocols TLSv1.3; ssl_session_cache shared:bench:1m;`
     : '';
-  const home = join(directory, `nginx-${kind}`);
+  const name = workers === 1 ? `nginx-${kind}` : `nginx-${kind}-${workers}`;
+  const home = join(directory, name);
   mkdirSync(home, { recursive: true });
   // Its worker runs as another user when we are root.
   for (const path of [directory, home, root]) chmodSync(path, 0o755);
@@ -56,7 +58,7 @@ export async function startNginx(
   );
   writeFileSync(
     conf,
-    `daemon off; worker_processes 1; pid nginx.pid; error_log error.log;
+    `daemon off; worker_processes ${workers}; pid nginx.pid; error_log error.log;
      events { worker_connections 4096; }
      http {
        ${SETTINGS[kind]} ${temporary.join(' ')}
@@ -85,7 +87,7 @@ export async function startNginx(
     { timeoutMs: 10_000 },
   );
   return {
-    name: `nginx-${kind}`,
+    name,
     port,
     securePort,
     workerPids: childrenOf(child.pid ?? 0),

@@ -6,17 +6,31 @@ import { eviction } from './eviction.ts';
 import { index } from './index.ts';
 import { describeMachine } from './measure.ts';
 import { memory } from './memory.ts';
+import { relay } from './relay/relay.ts';
 import type { Figure } from './report.ts';
 import { asJson, asTable } from './report.ts';
 import { router } from './router.ts';
 import { serve } from './serve.ts';
 import { slow } from './slow.ts';
 import { start } from './start.ts';
+import { workers } from './workers.ts';
 
 /** `npm run bench [name...] [-- --json] [--seconds 1] [--rounds 3]`: not a test, nothing fails for being slow. */
-const BENCHES: Record<string, Bench> = { serve, slow, router, memory, index, start, eviction, assign, arm };
-/** Minutes on an emulated board, and a core of the machine: only when asked for by name. */
-const ONLY_BY_NAME = ['arm'];
+const BENCHES: Record<string, Bench> = {
+  serve,
+  workers,
+  slow,
+  router,
+  memory,
+  index,
+  start,
+  eviction,
+  assign,
+  relay,
+  arm,
+};
+/** Minutes on an emulated board, or ten thousand boxes: only when asked for by name. */
+const ONLY_BY_NAME = ['arm', 'relay'];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { testCertificate } from '#agent/serve/tls/test-certificate.ts';
 import { testPort } from '#test/support/system.ts';
 import type { Bench, BenchContext, ServingBox } from './bench.ts';
-import { KIB, MIB, pathOf, signedPaths, startServingBox } from './bench.ts';
+import { KIB, MIB, pathOf, signedPaths, startAsShipped, startServingBox } from './bench.ts';
 import type { Measured } from './measure.ts';
 import { cannotPin, measure, median, pinServer } from './measure.ts';
 import type { CertificateFiles, Nginx } from './nginx.ts';
@@ -39,7 +39,7 @@ interface Server {
 }
 
 /**
- * The box's content server beside nginx: bytes a second, and CPU seconds for 10^9 bytes. Each case runs on every
+ * The box's content server, as it ships, beside nginx: bytes a second, and CPU seconds for 10^9 bytes. Each case runs on every
  * server in turn, round after round, so that what drifts on the machine drifts for all.
  */
 export const serve: Bench = async (context) => {
@@ -58,6 +58,7 @@ export const serve: Bench = async (context) => {
   );
   const peers: Nginx[] = [];
   try {
+    await startAsShipped(box);
     for (const kind of ['packaged', 'tuned'] as const) {
       const nginx = await startNginx(kind, box.system.origin.root, box.system.directory, certificate);
       if (nginx) peers.push(nginx);
@@ -77,7 +78,7 @@ export const serve: Bench = async (context) => {
 };
 
 /** A certificate of our own, for the box and its peers. */
-async function writeCertificate(folder: string): Promise<CertificateFiles> {
+export async function writeCertificate(folder: string): Promise<CertificateFiles> {
   const { cert, key } = await testCertificate();
   const files = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') };
   writeFileSync(files.cert, cert);

@@ -2,9 +2,8 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { AGENT_ENVIRONMENT, buildAgent } from '#agent/build.ts';
 import type { Bench } from './bench.ts';
-import { MIB, pathOf, signedPaths, startServingBox } from './bench.ts';
+import { MIB, pathOf, signedPaths, startAsShipped, startServingBox } from './bench.ts';
 import type { SlowPlan, SlowResult } from './load-plan.ts';
 import { slowResultSchema } from './load-plan.ts';
 import { cannotPin, LOAD_CORE, pinServer, rssBytes } from './measure.ts';
@@ -28,10 +27,7 @@ export const slow: Bench = async ({ measureMs, emit, progress }) => {
   const box = await startServingBox(OBJECT_BYTES);
   try {
     const agent = box.system.box(0);
-    const bundle = await buildAgent(join(box.system.directory, 'agent'));
-    await agent.stop();
-    await agent.start(bundle, AGENT_ENVIRONMENT);
-    await box.system.untilRoutable(agent);
+    await startAsShipped(box);
     const nginx = await startNginx('tuned', box.system.origin.root, box.system.directory);
     const paths = OBJECT_BYTES.flatMap((bytes) => signedPaths(box, pathOf(bytes), 1));
     const ours = { name: 'hearth', port: agent.contentPort, pids: [agent.pid], paths };

@@ -1,13 +1,14 @@
 import pino from 'pino';
 import { folderPlace } from '#agent/disks/places.ts';
-import { CONTENT_LIMITS, ContentServer } from '#agent/serve/content-server.ts';
+import { ContentServer } from '#agent/serve/content-server.ts';
+import { CONTENT_LIMITS } from '#agent/serve/limits.ts';
 import { ServingMeter } from '#agent/serve/meter.ts';
 import { TokenGate } from '#agent/serve/token-gate.ts';
 import { Disk } from '#agent/store/disk.ts';
 import { diskMemoryIn } from '#agent/store/marker.ts';
 import { Store } from '#agent/store/store.ts';
 import { Clock } from '#agent/time/clock.ts';
-import { Shaper } from '#agent/uplink/shaper.ts';
+import { Shaper } from '#shaping/shaper.ts';
 
 /**
  * `start-program.ts <disk> <state> <boxId> <key>`: the agent's store and content server on a disk, in the order in

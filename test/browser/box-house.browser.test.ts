@@ -1,42 +1,25 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, describe, it } from 'node:test';
-import type { Page } from 'playwright-core';
+import { describe, it } from 'node:test';
 import { cannotMake, TestDisk } from '#agent/disks/disk-fixture.ts';
 import { claimSchema, waitFor } from '#fleet/client/fleet-api.ts';
-import type { Program } from '#local/program.ts';
-import { testPort, useSystem } from '#test/support/system.ts';
+import { useSystem } from '#test/support/system.ts';
 import { needsTool } from '#test/support/tools.ts';
 import { boxEn } from '#webui/box/messages/en.ts';
 import { boxZh } from '#webui/box/messages/zh.ts';
-import { boxTexts, goTo, newBox, PASSWORD, walkTo } from './box-visit.ts';
-import { useBrowser, VIEWS } from './browser.ts';
+import { boxTexts, goTo, PASSWORD, useBoxes, walkTo } from './box-visit.ts';
+import { DESK, DESK_CHINESE, PHONE, useBrowser } from './browser.ts';
+import { outlined, tabTo } from './keyboard.ts';
 
 describe('the LAN dashboard, as a household lives with it', needsTool('chromium', 'fonts-cjk'), () => {
   const get = useSystem({ boxes: 0 });
   const { open } = useBrowser();
-  const folder = mkdtempSync(join(tmpdir(), 'hearth-house-browser-'));
-  const agents: Program[] = [];
-
-  after(async () => {
-    await Promise.all(agents.map((agent) => agent.stop()));
-    rmSync(folder, { recursive: true, force: true });
-  });
-
-  /** A fresh box and its page. */
-  async function visitBox(name: string, view: (typeof VIEWS)[number], env: Record<string, string> = {}) {
-    const lanPort = await testPort();
-    const agent = await newBox(get().api.url, lanPort, join(folder, name), env);
-    agents.push(agent);
-    return { visit: await open(view, `http://127.0.0.1:${lanPort}/`), t: boxTexts(view), lanPort, agent };
-  }
+  const visitBox = useBoxes(() => get().api.url, open);
 
   it('the keyboard alone walks the first run, pauses the box and lets it go on', async () => {
-    const { visit, t } = await visitBox('keyboard', VIEWS[0]);
+    const { visit, t } = await visitBox('keyboard', PHONE);
     const { page } = visit;
     const { code } = await get().api.post('/claims', { label: 'Keys' }, claimSchema);
     await visit.sees(t('wizard.language.title'));
@@ -74,6 +57,8 @@ describe('the LAN dashboard, as a household lives with it', needsTool('chromium'
     assert.ok(await outlined(page), 'the pause button is outlined');
     await page.keyboard.press('Enter');
     await visit.sees(t('head.paused.title'));
+    // The button it was pressed on has gone: the keyboard stays where it was.
+    assert.ok(await page.evaluate(() => document.activeElement?.closest('section.hearth') !== null));
     await visit.sees(/(59|60):\d\d/);
     const countdown = page.getByRole('timer');
     const first = await countdown.textContent();
@@ -89,7 +74,7 @@ describe('the LAN dashboard, as a household lives with it', needsTool('chromium'
   });
 
   it('the language and the colours are remembered, also by the box', async () => {
-    const { visit, t } = await visitBox('look', VIEWS[0]);
+    const { visit, t } = await visitBox('look', PHONE);
     const { page } = visit;
     await walkTo(visit, t, 'pair');
     await visit.press(t('wizard.later'));
@@ -132,7 +117,7 @@ describe('the LAN dashboard, as a household lives with it', needsTool('chromium'
     await page.evaluate(() => localStorage.clear());
     await page.reload();
     await page.getByRole('heading', { level: 1, name: boxZh['nav.settings'] }).waitFor();
-    await page.getByLabel(boxTexts(VIEWS[1])('language.label'), { exact: true }).selectOption('en');
+    await page.getByLabel(boxTexts(DESK_CHINESE)('language.label'), { exact: true }).selectOption('en');
     await page.getByRole('heading', { level: 1, name: t('nav.settings') }).waitFor();
 
     // The first setup can be run again; it is over when its end is reached.
@@ -144,7 +129,7 @@ describe('the LAN dashboard, as a household lives with it', needsTool('chromium'
   });
 
   it('a page that is older than the box loads the new one instead of failing', async () => {
-    const { visit, t } = await visitBox('update', VIEWS[2]);
+    const { visit, t } = await visitBox('update', DESK);
     const { page } = visit;
     await walkTo(visit, t, 'pair');
     await visit.press(t('wizard.later'));
@@ -173,7 +158,7 @@ describe('the LAN dashboard, as a household lives with it', needsTool('chromium'
   });
 
   it('limits, a schedule and the diagnostics file', async () => {
-    const { visit, t, lanPort } = await visitBox('limits', VIEWS[2]);
+    const { visit, t } = await visitBox('limits', DESK);
     const { page } = visit;
     await walkTo(visit, t, 'pair');
     await visit.press(t('wizard.later'));
@@ -225,49 +210,16 @@ describe('the LAN dashboard, as a household lives with it', needsTool('chromium'
     assert.match((await loading).suggestedFilename(), /^hearth-diagnostics-\d{4}-\d\d-\d\d\.json$/);
     await page.getByRole('button', { name: t('logs.level.error'), exact: true }).click();
     await visit.sees(t('logs.none'));
-    assert.ok(lanPort > 0);
     visit.quiet('limits');
-  });
-
-  it('a page whose stream is refused polls, and live again when it may', async () => {
-    const { visit, t } = await visitBox('live', VIEWS[2]);
-    const { page } = visit;
-    await walkTo(visit, t, 'pair');
-    const asked: string[] = [];
-    page.on('request', (request) => {
-      const { pathname } = new URL(request.url());
-      if (pathname === '/api/status' || pathname === '/api/events') asked.push(pathname);
-    });
-    await visit.press(t('wizard.later'));
-    await visit.sees(t('head.unpaired.title'));
-    await waitFor(async () => {
-      const before = asked.length;
-      await new Promise((resolve) => setTimeout(resolve, 6_000));
-      return asked.length === before || null;
-    }, 'a page that is live does not poll');
-    visit.expect(/503 .*\/api\/events/);
-    await page.route('**/api/events', (route) =>
-      route.fulfill({
-        status: 503,
-        contentType: 'application/json',
-        body: '{"error":{"code":"unavailable"}}',
-      }),
-    );
-    await page.reload();
-    await visit.sees(t('head.unpaired.title'));
-    asked.length = 0;
-    await waitFor(
-      async () => asked.filter((path) => path === '/api/status').length >= 3 || null,
-      'it does not poll',
-    );
-    visit.quiet('live');
   });
 
   it(
     'disks: picked, one of another box adopted after a clear word, ejected, used again',
     cannotMake('ext4'),
     async (t) => {
-      const view = VIEWS[0];
+      const view = PHONE;
+      const folder = mkdtempSync(join(tmpdir(), 'hearth-browser-disks-'));
+      t.after(() => rmSync(folder, { recursive: true, force: true }));
       const [first, second] = [join(folder, 'mnt-1'), join(folder, 'mnt-2')];
       for (const mount of [first, second]) mkdirSync(mount);
       const words = boxTexts(view);
@@ -336,69 +288,4 @@ describe('the LAN dashboard, as a household lives with it', needsTool('chromium'
       visit.quiet('disks');
     },
   );
-
-  it('a fleet that takes its time to refuse a code: the form waits, says why, and keeps what was typed', async () => {
-    // A fleet far away: it answers only once the dashboard has been seen to say that pairing is under way.
-    let refuse = () => {};
-    const asked = new Promise<void>((resolve) => {
-      refuse = resolve;
-    });
-    const slowFleet = createServer((request, response) => {
-      request.resume();
-      void asked.then(() => {
-        const error = { code: 'claim_invalid', message: 'the claim code is not known' };
-        response.writeHead(403, { 'content-type': 'application/json' }).end(JSON.stringify({ error }));
-      });
-    });
-    await new Promise<void>((resolve) => slowFleet.listen(0, '127.0.0.1', resolve));
-    try {
-      const slowUrl = `http://127.0.0.1:${(slowFleet.address() as AddressInfo).port}`;
-      const { visit, t } = await visitBox('slow-fleet', VIEWS[0], { HEARTH_FLEET_URL: slowUrl });
-      const { page } = visit;
-      await walkTo(visit, t, 'pair');
-      await visit.press(t('wizard.later'));
-      await visit.sees(t('head.unpaired.title'));
-      await visit.holds(t('pair.url'), slowUrl);
-      await page.getByLabel(t('pair.code')).fill('0000-0000-0000');
-      await visit.press(t('pair.button'));
-      await visit.sees(t('head.pairing.title'));
-      visit.expect(/403 .*\/api\/pair/);
-      refuse();
-      await visit.sees(t('error.claim_invalid'));
-      await visit.sees(t('head.unpaired.title'));
-      await visit.holds(t('pair.code'), '0000-0000-0000');
-      await visit.check('box pairing refused late');
-    } finally {
-      refuse();
-      slowFleet.close();
-      slowFleet.closeAllConnections();
-    }
-  });
 });
-
-/** Presses Tab until what is named so has the focus. */
-async function tabTo(page: Page, name: string | RegExp): Promise<void> {
-  // What is to come may be on its way still.
-  const deadline = Date.now() + 45_000;
-  while (Date.now() < deadline) {
-    await page.keyboard.press('Tab');
-    const found = await page.evaluate(() => {
-      const element = document.activeElement;
-      const labels = element instanceof HTMLInputElement ? [...(element.labels ?? [])] : [];
-      return [
-        element?.getAttribute('aria-label') ?? element?.textContent ?? '',
-        ...labels.map((label) => label.textContent ?? ''),
-      ].map((text) => text.trim());
-    });
-    if (found.some((text) => (typeof name === 'string' ? text === name : name.test(text)))) return;
-  }
-  assert.fail(`Tab never comes to ${name}`);
-}
-
-/** Whether what has the focus can be seen to have it. */
-function outlined(page: Page): Promise<boolean> {
-  return page.evaluate(() => {
-    const style = getComputedStyle(document.activeElement ?? document.body);
-    return style.outlineStyle !== 'none' && Number.parseFloat(style.outlineWidth) >= 2;
-  });
-}

@@ -1,4 +1,7 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after } from 'node:test';
 import type { Program } from '#local/program.ts';
 import { startAgent } from '#local/programs.ts';
 import { testPort } from '#test/support/system.ts';
@@ -7,6 +10,9 @@ import { boxZh } from '#webui/box/messages/zh.ts';
 import { textsOf, type View, type Visit } from './browser.ts';
 
 export const PASSWORD = 'a lamp beside the door';
+
+/** Where boxes look for a fleet that are not to find one: nobody listens there. */
+export const NO_FLEET = 'http://127.0.0.1:9';
 
 /** A box as it comes out of its carton: no password, not paired. */
 export async function newBox(
@@ -30,6 +36,29 @@ export async function newBox(
       ...env,
     },
   });
+}
+
+/**
+ * Fresh boxes for the tests of one `describe`, each with the page of a household that visits it; stopped after all.
+ */
+export function useBoxes(fleetUrl: () => string, open: (view: View, url: string) => Promise<Visit>) {
+  const folder = mkdtempSync(join(tmpdir(), 'hearth-browser-boxes-'));
+  const agents: Program[] = [];
+  after(async () => {
+    await Promise.all(agents.map((agent) => agent.stop()));
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return async (name: string, view: View, env: Record<string, string> = {}) => {
+    const lanPort = await testPort();
+    const start = async () => {
+      const agent = await newBox(fleetUrl(), lanPort, join(folder, name), env);
+      agents.push(agent);
+      return agent;
+    };
+    const agent = await start();
+    const visit = await open(view, `http://127.0.0.1:${lanPort}/`);
+    return { visit, t: boxTexts(view), agent, start, folder };
+  };
 }
 
 /** The box's texts in the language of a view. */

@@ -169,7 +169,15 @@ describe(
           return now?.earned;
         }, 'the box is gone');
         assert.ok(shown > 0n && shown <= BigInt(booked), `${shown} shown, ${booked} booked`);
+        // What was settled today is there by the hour, and so is what went over the line.
         await visit.press(t('earnings.today'));
+        await visit.sees(t('chart.hint.settled'));
+        await waitFor(
+          async () => /[1-9]/.test((await page.locator('.chart-sum .figure').textContent()) ?? '') || null,
+          'the credits of today are missing',
+        );
+        await visit.check('box earnings today credits');
+        await visit.press(t('chart.measure.bytes'));
         await visit.sees(t('chart.hint.hours'));
         const hours = page.getByRole('table', { name: t('chart.of.bytes') });
         await waitFor(

@@ -1,12 +1,13 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { testCertificate } from '#agent/serve/tls/test-certificate.ts';
 import { testDatabase } from '#test/support/postgres.ts';
 import { Home, type HomeOptions, LAN6, WAN } from './home.ts';
 import type { Machine } from './namespaces.ts';
@@ -15,6 +16,9 @@ const ROOT = join(import.meta.dirname, '..', '..');
 const TOKEN = 'a-token-of-twenty-or-more-characters';
 const PATIENCE_MS = 60_000;
 export const CONTENT_PORT = 7090;
+/** Where relays take boxes' TLS, and boxes are asked to. */
+export const SECURE_PORT = 7444;
+const BOX_DOMAIN = 'boxes.example.org';
 
 /** A program of ours on one of the machines, with its log. */
 class Logged {
@@ -101,13 +105,18 @@ export class Town {
     t.after(() => rmSync(this.#folder, { recursive: true, force: true }));
   }
 
-  static async build(t: TestContext, options: HomeOptions = {}): Promise<Town> {
+  /** @param fleetEnv options of the fleet beside those of every test */
+  static async build(
+    t: TestContext,
+    options: HomeOptions = {},
+    fleetEnv: Record<string, string> = {},
+  ): Promise<Town> {
     const town = new Town(t, options);
-    await town.#open(t);
+    await town.#open(t, fleetEnv);
     return town;
   }
 
-  async #open(t: TestContext): Promise<void> {
+  async #open(t: TestContext, fleetEnv: Record<string, string>): Promise<void> {
     const database = await testDatabase();
     // In this order, whatever had come so far.
     const closers = [() => database.close()];
@@ -134,6 +143,9 @@ export class Town {
         HEARTH_ROUTER_URL: `http://${this.#fleetHost}:7081`,
         HEARTH_BROKER_URL: `mqtts://${this.#fleetHost}:8883`,
         HEARTH_ROLES: 'api,broker,worker,router',
+        HEARTH_BOX_DOMAIN: BOX_DOMAIN,
+        HEARTH_BOX_TLS_PORT: String(SECURE_PORT),
+        ...fleetEnv,
         HEARTH_HEARTBEAT_MS: '1000',
         HEARTH_ADMIN_TOKEN: TOKEN,
         HEARTH_ADMIN_PASSWORD: 'correct horse battery',
@@ -183,6 +195,35 @@ export class Town {
     );
     this.box = box;
     return box;
+  }
+
+  /** Asks the fleet's database. */
+  async query(sql: string, values: unknown[] = []): Promise<Record<string, unknown>[]> {
+    return (await this.#pool?.query(sql, values))?.rows ?? [];
+  }
+
+  /**
+   * A certificate for the box's own name, as if a CA had issued it: the fleet knows it, and the box is started with it.
+   * @returns the name
+   */
+  async certify(env: Record<string, string> = {}): Promise<string> {
+    const [row] = await until('the box is enrolled', () =>
+      this.query('SELECT id, name_label FROM boxes').then((rows) => (rows.length > 0 ? rows : null)),
+    );
+    const name = `${row?.name_label}.${BOX_DOMAIN}`;
+    const { cert, key } = await testCertificate(name);
+    const files = { cert: join(this.#folder, 'cert.pem'), key: join(this.#folder, 'key.pem') };
+    writeFileSync(files.cert, cert);
+    writeFileSync(files.key, key);
+    await this.query(
+      `INSERT INTO box_certificates (box_id, csr, state, chain, issued_at, expires_at)
+        VALUES ($1, '', 'issued', $2, now(), now() + interval '1 day')
+        ON CONFLICT (box_id) DO UPDATE SET state = 'issued', chain = excluded.chain, expires_at = excluded.expires_at`,
+      [row?.id, cert],
+    );
+    await this.box?.end('SIGTERM');
+    this.startBox({ HEARTH_TLS_CERT: files.cert, HEARTH_TLS_KEY: files.key, ...env });
+    return name;
   }
 
   /** What the fleet has recorded of the box. */

@@ -4,7 +4,6 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
-import type { TestContext } from 'node:test';
 import { pino } from 'pino';
 import { makeKeyAndCsr } from '#agent/identity/csr.ts';
 import type { Identity } from '#agent/identity/identity.ts';
@@ -25,7 +24,9 @@ export interface RelayRig {
   keys: FleetKeys;
   relay(over?: Partial<RelayParts> & { drainMs?: number }): Promise<Relay>;
   /** A relay in a process of its own, as a fleet runs it. */
-  relayProcess(): Promise<{ pid: number; tunnelUrl: string; publicUrl: string; program: Program }>;
+  relayProcess(
+    env?: Record<string, string>,
+  ): Promise<{ pid: number; tunnelUrl: string; publicUrl: string; program: Program }>;
   /** A box enrolled at the fleet; it serves `onRequest` to whoever comes through a relay. */
   box(serve?: Partial<BoxServing>): Promise<RigBox>;
 }
@@ -42,7 +43,7 @@ export interface RigBox {
 }
 
 /** A database, the fleet's keys, and as many relays and boxes as a test wants, all ended with it. */
-export async function relayRig(t: TestContext): Promise<RelayRig> {
+export async function relayRig(t: { after: (close: () => Promise<void>) => void }): Promise<RelayRig> {
   const database = await fleetDatabase();
   const keysDir = await mkdtemp(path.join(tmpdir(), 'hearth-relay-'));
   const keys = await openFleetKeys(keysDir);
@@ -82,7 +83,7 @@ export async function relayRig(t: TestContext): Promise<RelayRig> {
       closers.push(() => relay.close());
       return relay;
     },
-    async relayProcess() {
+    async relayProcess(env = {}) {
       const program = await Program.start({
         name: 'relay',
         args: ['fleet-server/main.ts'],
@@ -95,6 +96,7 @@ export async function relayRig(t: TestContext): Promise<RelayRig> {
           HEARTH_RELAY_TLS_PORT: '0',
           HEARTH_LOG_LEVEL: 'warn',
           ...RELAY_ENVIRONMENT,
+          ...env,
         },
       });
       closers.push(() => program.stop());

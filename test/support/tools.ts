@@ -50,6 +50,33 @@ const TOOLS = {
   'mkfs.ntfs': { names: ['mkfs.ntfs'], debian: 'ntfs-3g', otherwise: 'install ntfs-3g' },
   'ntfs-3g': { names: ['ntfs-3g'], debian: 'ntfs-3g', otherwise: 'install ntfs-3g (Linux only)' },
   'mkfs.vfat': { names: ['mkfs.vfat'], debian: 'dosfstools', otherwise: 'install dosfstools' },
+  /** Packages: emulators of their processors, and tools that are not ours to check them with. */
+  'qemu-arm': {
+    names: ['qemu-arm-static'],
+    debian: 'qemu-user-static',
+    otherwise: 'install qemu-user-static (Linux only)',
+  },
+  'libdeflate-gzip': {
+    names: ['libdeflate-gzip'],
+    debian: 'libdeflate-tools',
+    otherwise: 'install libdeflate',
+  },
+  'dpkg-deb': { names: ['dpkg-deb'], debian: 'dpkg', otherwise: 'only Debian and its kin have it' },
+  busybox: { names: ['busybox'], debian: 'busybox-static', otherwise: 'install busybox' },
+  shellcheck: { names: ['shellcheck'], debian: 'shellcheck', otherwise: 'install shellcheck' },
+  /** The ImageBuilder is a Makefile in such a tarball. */
+  make: { names: ['make'], debian: 'make', otherwise: 'install make' },
+  zstd: { names: ['zstd'], debian: 'zstd', otherwise: 'install zstd' },
+  signify: {
+    names: ['signify-openbsd', 'signify'],
+    debian: 'signify-openbsd',
+    otherwise: 'install signify',
+  },
+  'systemd-analyze': {
+    names: ['systemd-analyze'],
+    debian: 'systemd',
+    otherwise: 'only Linux with systemd has it',
+  },
   mosquitto: { names: ['mosquitto'], debian: 'mosquitto', otherwise: 'install mosquitto' },
   /** Not a program, but screenshots in Chinese are boxes without it. */
   'fonts-cjk': {

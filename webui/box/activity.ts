@@ -31,6 +31,7 @@ const LOOKS: Record<ActivityKind, Look> = {
   command_refused: { icon: 'warn', tone: 'warn' },
   paused: { icon: 'clock', tone: 'warn' },
   resumed: { icon: 'pulse', tone: 'good' },
+  password_set: { icon: 'key', tone: '' },
 };
 
 export interface Told extends Look {
@@ -60,6 +61,9 @@ function moreOf(kind: ActivityKind, detail: Activity['detail']): string | null {
     if (typeof detail.checkedChunks === 'number' && detail.checkedChunks > 0) {
       return t('activity.checked.n', { n: formatNumber(detail.checkedChunks) });
     }
+  }
+  if (kind === 'password_set' && typeof detail.address === 'string') {
+    return t('activity.from', { address: detail.address });
   }
   const code = detail.code ?? '';
   const message = detail.message ?? detail.reason ?? '';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Earnings } from '#protocol/messages.ts';
 import type { UplinkHistory } from '#protocol/uplink.ts';
-import { slotsOf, sumOf } from './charts.ts';
+import { creditsOfToday, estimateOf, slotsOf, sumOf } from './charts.ts';
 
 const NOW = Date.parse('2026-11-21T10:30:00Z');
 const history: UplinkHistory = {
@@ -53,4 +53,43 @@ test('without the box’s own count the fleet’s stands in, and sums are exact'
 test('a box that does not know the time shows what it has', () => {
   const lost = { ...history, today: null };
   assert.equal(slotsOf('7', null, lost, NOW).at(-1)?.at, '2026-11-21');
+});
+
+const told = {
+  ...earnings,
+  hours: [
+    // 23:00 of yesterday and midnight in Shanghai.
+    { at: '2026-11-20T15:00:00Z', microCredits: '7', bytes: 1, requests: 1 },
+    { at: '2026-11-20T16:00:00Z', microCredits: '20', bytes: 1, requests: 1 },
+    { at: '2026-11-21T10:00:00Z', microCredits: '3', bytes: 1, requests: 1 },
+  ],
+} as unknown as Earnings;
+
+test('the credits of today are those settled since midnight where the household lives', () => {
+  const slots = slotsOf('today', told, history, NOW);
+  assert.equal(slots.length, 19);
+  assert.equal(slots[0]?.microCredits, '20');
+  assert.equal(slots[18]?.microCredits, '3');
+  assert.equal(slots[3]?.microCredits, '0');
+  assert.equal(sumOf(slots).microCredits, '23');
+  assert.deepEqual(creditsOfToday(told, 'Asia/Shanghai', NOW), {
+    date: '2026-11-21',
+    isToday: true,
+    microCredits: '23',
+  });
+  assert.equal(creditsOfToday(told, 'UTC', NOW)?.microCredits, '3');
+});
+
+test('a fleet that tells of days alone: its newest day stands in, under its own date', () => {
+  const newest = creditsOfToday(earnings, 'Asia/Shanghai', NOW);
+  assert.equal(newest?.isToday, false);
+  assert.equal(newest?.date, '2026-11-19');
+  assert.equal(newest?.microCredits, '123456789012345678');
+  assert.equal(creditsOfToday(null, 'UTC', NOW), null);
+});
+
+test('what is pending is estimated at what was paid, exactly, and not at all before anything was', () => {
+  assert.equal(estimateOf(45, earnings), '61728394506172839');
+  assert.equal(estimateOf(45, null), null);
+  assert.equal(estimateOf(0, earnings), '0');
 });

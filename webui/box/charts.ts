@@ -17,8 +17,8 @@ const DAY_MS = 86_400_000;
 
 /**
  * What a chart shows: every hour of today up to now, or every day of a period up to today, those without anything
- * included. What went over the line is the box's own count by the household's clock; credits are the fleet's, by UTC
- * days.
+ * included. What went over the line is the box's own count by the household's clock; credits are the fleet's: by UTC
+ * days, and of the hour in which they were settled.
  */
 export function slotsOf(
   period: Period,
@@ -27,11 +27,14 @@ export function slotsOf(
   nowMs: number,
 ): Slot[] {
   if (period === 'today') {
-    const hours = history?.hours ?? [];
-    const last = Math.max(-1, ...hours.map((each) => each.hour), hourIn(history?.timeZone, nowMs));
-    return Array.from({ length: last + 1 }, (_, hour) => {
-      const found = hours.find((each) => each.hour === hour);
-      return { at: hour, bytes: found?.upBytes ?? 0, requests: found?.requests ?? 0, microCredits: null };
+    const counted = history?.hours ?? [];
+    const now = wallTime(nowMs, history?.timeZone);
+    const settled = history ? settledToday(earnings, history.timeZone, nowMs) : null;
+    const hours = [...counted.map(({ hour }) => hour), ...(settled?.keys() ?? [])];
+    return Array.from({ length: Math.max(-1, now.hour, ...hours) + 1 }, (_, hour) => {
+      const found = counted.find((each) => each.hour === hour);
+      const microCredits = settled === null ? null : String(settled.get(hour) ?? 0n);
+      return { at: hour, bytes: found?.upBytes ?? 0, requests: found?.requests ?? 0, microCredits };
     });
   }
   const today = history?.today ?? new Date(nowMs).toISOString().slice(0, 10);
@@ -49,14 +52,68 @@ export function slotsOf(
   });
 }
 
-function hourIn(timeZone: string | undefined, nowMs: number): number {
-  if (timeZone === undefined) return -1;
-  const text = new Intl.DateTimeFormat('en', { hour: '2-digit', hourCycle: 'h23', timeZone }).format(nowMs);
-  return Number(text);
+/** Micro-credits by the hour of today in which they were settled; null where the fleet does not tell of hours. */
+function settledToday(
+  earnings: Earnings | null,
+  timeZone: string,
+  nowMs: number,
+): Map<number, bigint> | null {
+  if (!earnings?.hours) return null;
+  const today = wallTime(nowMs, timeZone).date;
+  const sums = new Map<number, bigint>();
+  for (const { at, microCredits } of earnings.hours) {
+    const { date, hour } = wallTime(Date.parse(at), timeZone);
+    if (date === today) sums.set(hour, (sums.get(hour) ?? 0n) + BigInt(microCredits));
+  }
+  return sums;
+}
+
+/**
+ * What was settled today: by the household's clock where the fleet tells of hours, else its newest UTC day.
+ * @returns `date` of that day; null when nothing was earned yet
+ */
+export function creditsOfToday(
+  earnings: Earnings | null,
+  timeZone: string,
+  nowMs: number,
+): { date: string; isToday: boolean; microCredits: string } | null {
+  const newest = earnings?.days.at(-1);
+  if (!newest) return null;
+  const settled = settledToday(earnings, timeZone, nowMs);
+  if (settled === null) return { ...newest, isToday: newest.date === wallTime(nowMs, 'UTC').date };
+  const sum = [...settled.values()].reduce((all, each) => all + each, 0n);
+  return { date: wallTime(nowMs, timeZone).date, isToday: true, microCredits: String(sum) };
+}
+
+/** What bytes not settled yet may come to, at what those of the last days were paid; null when nothing was paid yet. */
+export function estimateOf(pendingBytes: number, earnings: Earnings | null): string | null {
+  const { bytes, microCredits } = sumOf(earnings?.days ?? []);
+  return bytes === 0 ? null : String((BigInt(pendingBytes) * BigInt(microCredits)) / BigInt(bytes));
+}
+
+/** @param timeZone undefined: not known, so there is no hour either */
+function wallTime(ms: number, timeZone: string | undefined): { date: string; hour: number } {
+  const format = new Intl.DateTimeFormat('en-CA', {
+    year: 'numeric',
+    month: '2-digit',
+    day: '2-digit',
+    hour: '2-digit',
+    hourCycle: 'h23',
+    timeZone: timeZone ?? 'UTC',
+  });
+  const part = Object.fromEntries(format.formatToParts(ms).map(({ type, value }) => [type, value]));
+  return {
+    date: `${part.year}-${part.month}-${part.day}`,
+    hour: timeZone === undefined ? -1 : Number(part.hour),
+  };
 }
 
 /** The sums of a period. */
-export function sumOf(slots: readonly Slot[]): { bytes: number; requests: number; microCredits: string } {
+export function sumOf(slots: readonly Omit<Slot, 'at'>[]): {
+  bytes: number;
+  requests: number;
+  microCredits: string;
+} {
   let bytes = 0;
   let requests = 0;
   let micro = 0n;

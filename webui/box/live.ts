@@ -1,7 +1,9 @@
-import { signal } from '@preact/signals';
+import { effect, signal, untracked } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import type { Activity, BoxStatus } from '#protocol/http-box.ts';
+import type { Activity, BoxStatus, LogEvent } from '#protocol/http-box.ts';
 import { putQuery, refreshQueries, useQuery } from '../shared/query.ts';
+import { mergeNewest } from './lines.ts';
+import { forgetLog, logWanted, takeLog } from './log.ts';
 import { api, readSession } from './state.ts';
 
 /** True while the box tells what changes by itself: then the polls only make sure. */
@@ -20,6 +22,8 @@ const KEPT_ACTIVITY = 200;
 export function startLive(): () => void {
   let source: EventSource | null = null;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  /** The last line that was told, so that another stream goes on from there. */
+  let lastId = '';
 
   const stop = () => {
     clearTimeout(timer);
@@ -30,7 +34,11 @@ export function startLive(): () => void {
   const open = () => {
     stop();
     if (document.hidden) return;
-    const mine = new EventSource('/api/events');
+    const query = new URLSearchParams({
+      ...(lastId === '' ? {} : { since: lastId }),
+      ...(logWanted.peek() ? { log: '1' } : {}),
+    }).toString();
+    const mine = new EventSource(`/api/events${query === '' ? '' : `?${query}`}`);
     source = mine;
     mine.addEventListener('status', (event) => {
       live.value = true;
@@ -38,9 +46,14 @@ export function startLive(): () => void {
     });
     mine.addEventListener('activity', (event) => {
       const fresh = (JSON.parse(event.data) as { items: Activity[] }).items;
+      lastId = event.lastEventId;
       putQuery<{ items: Activity[] }>('/activity', (before) => ({
-        items: mergeActivity(before?.items ?? [], fresh),
+        items: mergeNewest(before?.items ?? [], fresh, KEPT_ACTIVITY),
       }));
+    });
+    mine.addEventListener('log', (event) => {
+      lastId = event.lastEventId;
+      takeLog(JSON.parse(event.data) as LogEvent);
     });
     mine.addEventListener('settings', () => {
       for (const path of ['/settings', '/uplink', '/disks', '/status']) refreshQueries(path);
@@ -56,24 +69,17 @@ export function startLive(): () => void {
     });
   };
   document.addEventListener('visibilitychange', open);
-  open();
+  // Opens it, and anew whenever the log is wanted or not any more.
+  const follow = effect(() => {
+    logWanted.value;
+    untracked(open);
+  });
   return () => {
     document.removeEventListener('visibilitychange', open);
+    follow();
     stop();
+    forgetLog();
   };
-}
-
-/**
- * Newest first. Fresh lines come oldest first; numbers that begin anew are those of a box that was restarted, and
- * its list takes the place of the old one.
- */
-export function mergeActivity(before: readonly Activity[], fresh: readonly Activity[]): Activity[] {
-  const newest = fresh.toReversed();
-  const first = fresh[0];
-  const known = before.find((item) => item.seq === first?.seq);
-  if (first?.seq === 1 || (known && known.at !== first?.at)) return newest;
-  const seen = new Set(newest.map((item) => item.seq));
-  return [...newest, ...before.filter((item) => !seen.has(item.seq))].slice(0, KEPT_ACTIVITY);
 }
 
 /** The box's status, live or polled. */

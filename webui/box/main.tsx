@@ -2,6 +2,7 @@ import { useEffect } from 'preact/hooks';
 import './box.css';
 import { Fault, LanguageSwitch, Skeleton, ThemeSwitch } from '../shared/components/basics.tsx';
 import { Icon, Mark } from '../shared/components/icon.tsx';
+import { SkipLink } from '../shared/components/page.tsx';
 import { proposeLanguage } from '../shared/i18n.ts';
 import { lazy } from '../shared/lazy.tsx';
 import { useAction } from '../shared/query.ts';
@@ -66,9 +67,7 @@ function Dashboard() {
   const View = page.view;
   return (
     <div class="house">
-      <button type="button" class="skip" onClick={() => document.getElementById('main')?.focus()}>
-        {t('common.skip')}
-      </button>
+      <SkipLink />
       <header class="side">
         <a class="brand" href={href()}>
           <Mark />

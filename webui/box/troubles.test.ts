@@ -29,6 +29,7 @@ function box(change: {
       path: '/mnt',
       totalBytes: 10,
       freeBytes: 5,
+      floorBytes: 1,
       usedBytes: 2,
       id: null,
       reason: null,

@@ -28,5 +28,7 @@ export function fromField(typed: string, unit: 'mbit' | 'gb', leastBytes = 0): n
 export function formatMbit(bytesPerSecond: number | null): string {
   if (bytesPerSecond === null) return t('unit.none');
   const value = bytesPerSecond / MBIT_BYTES;
+  // Something is not shown as nothing.
+  if (value > 0 && value < 0.05) return t('unit.mbit', { n: `<${formatNumber(0.1, 1)}` });
   return t('unit.mbit', { n: formatNumber(value, value < 10 ? 1 : 0) });
 }

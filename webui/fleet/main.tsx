@@ -3,6 +3,7 @@ import { useState } from 'preact/hooks';
 import './fleet.css';
 import { Fault, LanguageSwitch, Skeleton, ThemeSwitch } from '../shared/components/basics.tsx';
 import { Icon, type IconName, Mark } from '../shared/components/icon.tsx';
+import { SkipLink } from '../shared/components/page.tsx';
 import { useAction } from '../shared/query.ts';
 import { href, type Route, route } from '../shared/router.ts';
 import { startApp } from '../shared/start.tsx';
@@ -17,6 +18,7 @@ import { Boxes } from './views/boxes.tsx';
 import { Login } from './views/door.tsx';
 import { Ledger } from './views/ledger.tsx';
 import { Overview } from './views/overview.tsx';
+import { RolloutPage, Rollouts } from './views/rollouts.tsx';
 import { Sites } from './views/sites.tsx';
 import { Tokens } from './views/tokens.tsx';
 import { WatchPage } from './views/watch.tsx';
@@ -27,6 +29,7 @@ const NAVIGATION = [
   { name: 'sites', icon: 'globe' },
   { name: 'assets', icon: 'files' },
   { name: 'assignments', icon: 'send' },
+  { name: 'rollouts', icon: 'refresh' },
   { name: 'ledger', icon: 'ledger' },
   { name: 'tokens', icon: 'key' },
 ] as const satisfies { name: string; icon: IconName }[];
@@ -50,6 +53,8 @@ function pageOf({ segments: [first, second] }: Route): { section: Section; page:
         section: 'assignments',
         page: second ? <WatchPage key={second} createdAt={second} /> : <Assignments />,
       };
+    case 'rollouts':
+      return { section: 'rollouts', page: second ? <RolloutPage key={second} id={second} /> : <Rollouts /> };
     case 'ledger':
       return { section: 'ledger', page: <Ledger /> };
     case 'tokens':
@@ -79,9 +84,7 @@ function Console({ username }: { username: string }) {
   document.title = `${t(`nav.${section}`)} · ${t('app.title')}`;
   return (
     <div class="console">
-      <button type="button" class="skip" onClick={() => document.getElementById('main')?.focus()}>
-        {t('common.skip')}
-      </button>
+      <SkipLink />
       <header class="side">
         <div class="side-head">
           <a class="brand" href={href()}>
@@ -119,8 +122,10 @@ function Console({ username }: { username: string }) {
           </nav>
           <div class="side-foot">
             <p class="soft small break">{username}</p>
-            <LanguageSwitch />
-            <ThemeSwitch />
+            <div class="side-looks">
+              <LanguageSwitch />
+              <ThemeSwitch />
+            </div>
             <button type="button" class="button plain compact" onClick={() => leave.run()}>
               <Icon name="logout" />
               {t('common.logout')}

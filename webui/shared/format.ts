@@ -87,9 +87,22 @@ export function formatRelative(iso: string, nowMs: number): string {
 
 /** Date and time of day, in the viewer's own time zone. */
 export function formatDateTime(iso: string): string {
+  return new Intl.DateTimeFormat(language.value, { dateStyle: 'medium', timeStyle: 'short' }).format(
+    new Date(iso),
+  );
+}
+
+/** The same to the second, where the order of things matters. */
+export function formatMoment(iso: string): string {
   return new Intl.DateTimeFormat(language.value, { dateStyle: 'medium', timeStyle: 'medium' }).format(
     new Date(iso),
   );
+}
+
+/** A date as HTTP headers have it (RFC 9110, 5.6.7); what is none is shown as it came. */
+export function formatHttpDate(text: string): string {
+  const ms = Date.parse(text);
+  return Number.isNaN(ms) ? text : formatDateTime(new Date(ms).toISOString());
 }
 
 /** Hours and minutes, in the viewer's own time zone. */

@@ -35,7 +35,7 @@ export function chooseLanguage(remembered: string | null, preferred: readonly st
   return 'en';
 }
 
-/** Reads the remembered choice, else the browser's; call once at start. */
+/** Reads the remembered choice, else the browser's, and follows other tabs; call once at start. */
 export function startLanguage(): void {
   let remembered: string | null = null;
   try {
@@ -44,6 +44,9 @@ export function startLanguage(): void {
     // Storage may be forbidden: the browser's language then decides on every visit.
   }
   apply(chooseLanguage(remembered, navigator.languages));
+  window.addEventListener('storage', ({ key, newValue }) => {
+    if (key === STORAGE_KEY) apply(chooseLanguage(newValue, [language.value]));
+  });
 }
 
 /** Takes a language that somebody else proposes, unless this browser remembers a choice of its own. */

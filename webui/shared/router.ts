@@ -1,4 +1,5 @@
 import { signal } from '@preact/signals';
+import { tellPage } from './focus.ts';
 
 export interface Route {
   /** Path segments behind `#/`, decoded; empty for the first page. */
@@ -32,12 +33,7 @@ export function startRouter(): void {
     if (route.value.segments.join('/') === before) return;
     window.scrollTo(0, 0);
     // A screen reader is told of the new page by its heading; after the page has been drawn.
-    requestAnimationFrame(() => {
-      // Who is in a field of the new page already is not to be taken out of it.
-      if (!document.activeElement?.matches('input, select, textarea')) {
-        document.querySelector<HTMLElement>('main h1')?.focus();
-      }
-    });
+    requestAnimationFrame(tellPage);
   };
   window.addEventListener('hashchange', read);
   read();

@@ -1,6 +1,7 @@
 import { type ComponentType, render } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { LostBanner, Toasts } from './components/basics.tsx';
+import { startFocusKeeper } from './focus.ts';
 import { startLanguage } from './i18n.ts';
 import { startPoll } from './poll.ts';
 import { startRouter } from './router.ts';
@@ -33,5 +34,7 @@ export function startApp({ readSession, sessionIntervalMs, Inside }: AppOptions)
   startLanguage();
   startRouter();
   const root = document.getElementById('app');
-  if (root) render(<App />, root);
+  if (!root) return;
+  startFocusKeeper(root);
+  render(<App />, root);
 }

@@ -14,7 +14,7 @@ export const theme = computed<'light' | 'dark'>(() =>
   themeChoice.value === 'auto' ? (systemIsDark.value ? 'dark' : 'light') : themeChoice.value,
 );
 
-/** Reads the remembered choice and follows the system; call once at start, before anything is drawn. */
+/** Reads the remembered choice, follows the system and other tabs; call once at start, before anything is drawn. */
 export function startTheme(): void {
   const media = matchMedia('(prefers-color-scheme: dark)');
   const follow = () => {
@@ -22,12 +22,17 @@ export function startTheme(): void {
   };
   media.addEventListener('change', follow);
   follow();
-  try {
-    const remembered = localStorage.getItem(STORAGE_KEY);
+  const take = (remembered: string | null) => {
     themeChoice.value = THEMES.find((each) => each === remembered) ?? 'auto';
+  };
+  try {
+    take(localStorage.getItem(STORAGE_KEY));
   } catch {
     // Storage may be forbidden: the system then decides on every visit.
   }
+  window.addEventListener('storage', ({ key, newValue }) => {
+    if (key === STORAGE_KEY) take(newValue);
+  });
   theme.subscribe((now) => {
     document.documentElement.dataset.theme = now;
   });

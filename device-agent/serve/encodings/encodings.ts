@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { ObjectFile } from '#agent/store/object-file.ts';
 import type { Store } from '#agent/store/store.ts';
 import { messageOf } from '#protocol/errors.ts';
+import type { Located } from '../workers/messages.ts';
 import { encode } from './encoder.ts';
 import type { Variants } from './select.ts';
 import type { Coding, Variant } from './variant.ts';
@@ -101,12 +102,46 @@ export class Encodings implements Variants {
     return this.#files.openVerified(named.sha256, variant);
   }
 
+  /** Where a variant is, for another process to open it as `open` does; null when there is no such. */
+  locate(key: string): Extract<Located, { kind: 'variant' }> | null {
+    const named = readKey(key);
+    const variant = this.#variants.get(key);
+    if (!named || !variant) return null;
+    return { kind: 'variant', root: this.#parts.store.disk.layout.root, sha256: named.sha256, variant };
+  }
+
   /** A variant could not be read. It is not chosen again from now on, and its file goes. */
   failed(key: string, error: unknown): void {
     const named = readKey(key);
     if (!named || !this.#variants.has(key)) return;
     this.#parts.log.warn({ key, reason: messageOf(error) }, 'a compressed copy is not usable');
     this.#drop(named.sha256, named.coding);
+  }
+
+  /** Reads the variants of an object again; one that is not what was made goes. @returns bytes read */
+  async recheck(sha256: string): Promise<number> {
+    let bytes = 0;
+    for (const coding of CODINGS) {
+      const key = keyOf(sha256, coding);
+      const variant = this.#variants.get(key);
+      if (!variant) continue;
+      bytes += variant.sizeBytes;
+      await this.#files
+        .openVerified(sha256, variant)
+        .then((handle) => handle.close())
+        .catch((error) => this.failed(key, error));
+    }
+    return bytes;
+  }
+
+  /** There is better use for the room: all go. Resolves when their files have gone; more are made when there is room. */
+  async shed(): Promise<void> {
+    this.#making?.stop.abort();
+    for (const key of [...this.#variants.keys()]) {
+      const named = readKey(key);
+      if (named) this.#drop(named.sha256, named.coding);
+    }
+    await this.#turn;
   }
 
   /** The disk has gone. What was on it is looked at anew when it is back. */

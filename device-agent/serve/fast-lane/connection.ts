@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
 import type { Visitor } from '../connections.ts';
 import type { Delivery } from '../delivery.ts';
 import type { OpenFile } from '../open-files.ts';
@@ -8,8 +7,9 @@ import { PIECE_BYTES } from '../pieces/piece-cache.ts';
 import type { ObjectBody, Reply } from '../reply.ts';
 import { serverTiming } from '../server-timing.ts';
 import type { Lane } from './lane.ts';
+import type { Wire, WireEvents } from './wire.ts';
 
-const TIMED_OUT = 'HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n';
+const TIMED_OUT = Buffer.from('HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n');
 /** What a connection is given at first, and at least, bytes. */
 const FIRST_SLICE_BYTES = 256 * 1024;
 const LEAST_SLICE_BYTES = 16 * 1024;
@@ -23,9 +23,9 @@ const SLOW_MS = 500;
  * One connection in the fast lane: one response at a time, of which one slice at a time is with the kernel. No
  * promise and no closure for each slice: callbacks are made once.
  */
-export class FastConnection {
+export class FastConnection implements WireEvents {
   readonly #lane: Lane;
-  readonly #socket: Socket;
+  readonly #wire: Wire;
   readonly #visitor: Visitor;
   /** The response under way; `body` is null once its last byte is with the kernel. */
   #reply: Reply | null = null;
@@ -48,6 +48,9 @@ export class FastConnection {
   #given: Piece | null = null;
   #file: OpenFile | null = null;
   #reading = false;
+  /** What is answered is being decided elsewhere; and whether the connection ends with it. */
+  #isDeciding = false;
+  #isLast = false;
   #cancelWait: (() => void) | null = null;
   #clientEnded = false;
   #closed = false;
@@ -56,29 +59,23 @@ export class FastConnection {
 
   constructor(lane: Lane, socket: Socket, visitor: Visitor) {
     this.#lane = lane;
-    this.#socket = socket;
     this.#visitor = visitor;
     this.#idleSince = lane.ticks;
-    this.#mostSliceBytes = socket instanceof TLSSocket ? MOST_SECURE_SLICE_BYTES : Number.POSITIVE_INFINITY;
-    socket.setTimeout(lane.parts.limits.stalledMs);
-    socket.on('data', this.#onData);
-    socket.on('end', this.#onEnd);
-    socket.on('error', ignore);
-    socket.on('timeout', this.#onStalled);
-    socket.on('close', this.#onClose);
+    this.#wire = lane.wireOf(socket, this);
+    this.#mostSliceBytes = this.#wire.isSecure ? MOST_SECURE_SLICE_BYTES : Number.POSITIVE_INFINITY;
   }
 
   get idle(): boolean {
-    return this.#body === null;
+    return this.#body === null && !this.#isDeciding;
   }
 
   get sourceKey(): string | null {
     return this.#body?.source.key ?? null;
   }
 
-  readonly cut = (): void => {
-    this.#socket.destroy();
-  };
+  cut(): void {
+    this.#wire.cut();
+  }
 
   /** Broken off with what the kernel still holds for it: see `Visitor.reset`. */
   readonly #reset = (): void => {
@@ -88,32 +85,49 @@ export class FastConnection {
 
   /** Ends a connection that has been idle for so many ticks; `fresh`: that has not sent a byte yet. */
   tick(idleTicks: number, freshTicks: number): void {
-    if (this.#body !== null) return;
+    this.#wire.tick(this.#lane.parts.clock.monotonic());
+    if (!this.idle) return;
     const ticks = this.#lane.ticks - this.#idleSince;
     if (ticks <= (this.#isFresh ? freshTicks : idleTicks)) return;
-    if (this.#isFresh) this.#socket.write(TIMED_OUT);
+    if (this.#isFresh) this.#wire.say([TIMED_OUT]);
     this.cut();
   }
 
-  readonly #onData = (chunk: Buffer): void => {
-    const socket = this.#socket;
-    if (this.#body !== null || socket.writableEnded) {
-      // The next request, before this one is answered: it waits in the socket.
-      socket.pause();
-      socket.unshift(chunk);
+  onBytes(buffer: Buffer, length: number): void {
+    if (!this.idle || this.#wire.isEnding) {
+      // The next request, before this one is answered.
+      this.#wire.keep(buffer, length);
       return;
     }
     this.#isFresh = false;
     const { requests, parts } = this.#lane;
-    const request = requests.read(chunk);
+    const request = requests.read(buffer, length);
     if (request === null) {
-      this.#handOver(chunk);
+      this.#handOver(Buffer.from(buffer.subarray(0, length)));
       return;
     }
     const { target, headers, isLast } = request;
     parts.meter.responses++;
-    const reply = parts.decider.decide({ method: 'GET', target, headers, visitor: this.#visitor });
-    this.#carry(isLast ? { ...reply, close: true } : reply);
+    this.#isLast = isLast;
+    const reply = parts.decider.ask(
+      { method: 'GET', target, headers, visitor: this.#visitor },
+      this.#decided,
+    );
+    if (reply) this.#carry(isLast ? { ...reply, close: true } : reply);
+    else this.#isDeciding = true;
+  }
+
+  /** What was asked elsewhere has been decided; null: it never will be. */
+  readonly #decided = (reply: Reply | null): void => {
+    this.#isDeciding = false;
+    if (reply && !this.#closed) {
+      this.#carry(this.#isLast ? { ...reply, close: true } : reply);
+      return;
+    }
+    const { decider, meter } = this.#lane.parts;
+    if (reply?.body?.kind === 'object') decider.forgo(reply.body);
+    meter.responses--;
+    this.cut();
   };
 
   #carry(reply: Reply): void {
@@ -158,12 +172,8 @@ export class FastConnection {
   #say(reply: Reply, text: Buffer | null): void {
     const { parts, heads } = this.#lane;
     const head = heads.of(reply, null, parts.decider.date());
-    const socket = this.#socket;
     parts.up.spend(head.length + (text?.length ?? 0));
-    socket.cork();
-    socket.write(head);
-    if (text) socket.write(text);
-    socket.uncork();
+    this.#wire.say(text ? [head, text] : [head]);
     this.#finish();
   }
 
@@ -195,11 +205,15 @@ export class FastConnection {
   };
 
   #answerInstead(body: ObjectBody): void {
-    const close = this.#reply?.close ?? false;
+    this.#isLast ||= this.#reply?.close ?? false;
     this.#letGo();
     this.#body = null;
-    const reply = body.instead();
-    this.#carry(close ? { ...reply, close } : reply);
+    this.#reply = null;
+    const other = body.instead();
+    if (other instanceof Promise) {
+      this.#isDeciding = true;
+      void other.then(this.#decided);
+    } else this.#decided(other);
   }
 
   /** @param readMs null: it was in memory */
@@ -270,11 +284,11 @@ export class FastConnection {
     // What was read is held already, and is let go when it has been sent; a small object with its last slice.
     if (piece === this.#given && piece.bytes.length < sizeBytes) this.#given = null;
     else pieces.hold(piece);
-    const socket = this.#socket;
-    socket.cork();
+    const wire = this.#wire;
+    const buffers: Buffer[] = [];
     if (this.#head) {
       up.spend(this.#head.length);
-      socket.write(this.#head);
+      buffers.push(this.#head);
       this.#head = null;
     }
     while (piece) {
@@ -285,21 +299,17 @@ export class FastConnection {
       this.#at += length;
       this.#credit -= length;
       this.#writing += length;
-      piece = this.#credit > 0 ? pieces.get(key, Math.floor(this.#at / PIECE_BYTES)) : undefined;
-      if (piece) {
-        pieces.hold(piece);
-        socket.write(bytes);
-      } else socket.write(bytes, this.#written);
+      buffers.push(bytes);
+      // TLS copies what comes in several buffers.
+      const isMore = this.#credit > 0 && !wire.isSecure;
+      piece = isMore ? pieces.get(key, Math.floor(this.#at / PIECE_BYTES)) : undefined;
+      if (piece) pieces.hold(piece);
     }
     if (this.#at < this.#end) this.#slicedAtMs = clock.monotonic();
-    socket.uncork();
+    if (wire.send(buffers)) this.onSent();
   }
 
-  readonly #written = (error?: Error | null): void => {
-    if (error || this.#socket.destroyed) {
-      this.cut();
-      return;
-    }
+  onSent(): void {
     this.#dropHeld();
     this.#delivery?.add(this.#writing);
     this.#writing = 0;
@@ -312,8 +322,10 @@ export class FastConnection {
     else if (tookMs < QUICK_MS)
       this.#sliceBytes = Math.min(this.#lane.mostSliceBytes(), this.#sliceBytes * 4);
     // Where the kernel takes slice after slice at once, nobody else would have a turn until it is full.
-    this.#lane.queue(this);
-  };
+    // Within TLS each slice has waited for a turn of the event loop already.
+    if (this.#wire.isSecure && this.#lane.isCalm) this.proceed();
+    else this.#lane.queue(this);
+  }
 
   /** Its turn has come. @returns bytes that it may have sent */
   proceed(): number {
@@ -348,12 +360,13 @@ export class FastConnection {
   #finish(): void {
     if (this.#reply === null || this.#reading) return;
     const { close } = this.#reply;
-    const { meter, up } = this.#lane.parts;
+    const { meter, up, decider } = this.#lane.parts;
+    if (this.#delivery) this.#delivery.end();
+    else if (this.#body) decider.forgo(this.#body);
+    this.#delivery = null;
     this.#reply = null;
     this.#body = null;
     this.#head = null;
-    this.#delivery?.end();
-    this.#delivery = null;
     this.#letGo();
     if (this.#credit + this.#writing > 0) up.giveBack(this.#credit + this.#writing);
     this.#credit = 0;
@@ -361,9 +374,9 @@ export class FastConnection {
     meter.responses--;
     if (this.#closed) return;
     this.#idleSince = this.#lane.ticks;
-    if (close) this.#socket.destroySoon();
-    else if (this.#clientEnded) this.#socket.end();
-    else if (this.#socket.isPaused()) this.#socket.resume();
+    if (close) this.#wire.endSoon();
+    else if (this.#clientEnded) this.#wire.end();
+    else this.#wire.resume();
   }
 
   #letGo(): void {
@@ -383,12 +396,7 @@ export class FastConnection {
 
   /** From here on the connection is node:http's. */
   #handOver(bytes: Buffer): void {
-    const socket = this.#socket;
-    socket.off('data', this.#onData);
-    socket.off('end', this.#onEnd);
-    socket.off('error', ignore);
-    socket.off('timeout', this.#onStalled);
-    socket.off('close', this.#onClose);
+    const socket = this.#wire.release();
     this.#lane.forget(this);
     this.#closed = true;
     this.#lane.parts.toNodeHttp(socket);
@@ -396,24 +404,22 @@ export class FastConnection {
     socket.resume();
   }
 
-  readonly #onEnd = (): void => {
+  onEnd(): void {
     this.#clientEnded = true;
-    if (this.#body === null) this.#socket.end();
-  };
+    if (this.idle) this.#wire.end();
+  }
 
-  /** Nothing has gone either way for too long. A wait for the line or the disk is not the client's fault. */
-  readonly #onStalled = (): void => {
-    if (this.#writing > 0 || this.#socket.writableEnded) this.#reset();
-  };
+  /** A wait for the line or the disk is not the client's fault. */
+  onStalled(): void {
+    if (this.#writing > 0 || this.#wire.isEnding) this.#reset();
+  }
 
-  readonly #onClose = (): void => {
+  onClose(): void {
     this.#closed = true;
     this.#cancelWait?.();
     this.#cancelWait = null;
     this.#lane.forget(this);
     // Only now does the kernel no longer read what was to be written.
     this.#finish();
-  };
+  }
 }
-
-function ignore(): void {}

@@ -3,42 +3,19 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { truncate } from 'node:fs/promises';
 import net from 'node:net';
-import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
-import fc from 'fast-check';
 import { MIB, until } from '#agent/store/store-fixture.ts';
-import { Shaper } from '#agent/uplink/shaper.ts';
-import { ask, mint, pipeline, readAll, serve, sum, target } from '../serve-fixture.ts';
+import { Shaper } from '#shaping/shaper.ts';
+import { ask, mint, pipeline, readAll, sum, target } from '../serve-fixture.ts';
 import { Certificates } from '../tls/certificates.ts';
 import { testCertificate } from '../tls/test-certificate.ts';
+import { over, steady } from './lane-fixture.ts';
 
 const large = randomBytes(2 * MIB + 333);
 const small = randomBytes(5_000);
 
-/** As it comes on the wire, but for what differs from moment to moment. */
-function steady(answer: string): string {
-  return answer
-    .replace(/\r\nDate: \w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT\r\n/g, '\r\nDate: now\r\n')
-    .replace(/(Server-Timing: cache;desc="hit, )(?:memory"|disk", read;dur=[\d.]+)/g, '$1somewhere')
-    .replace(/boundary=[\w-]+|--[\w-]{20}\b/g, 'boundary');
-}
-
-/** The head in one packet, as the fast lane wants it. */
-const inOne = async (port: number, request: string) => steady(await readAll(pipeline(port, request, true)));
-
-/** Its first byte alone: the connection is node:http's from then on. */
-async function inTwo(port: number, request: string): Promise<string> {
-  const socket = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
-  socket.on('error', () => undefined);
-  await once(socket, 'connect');
-  socket.write(request.slice(0, 1), 'latin1');
-  await sleep(15);
-  socket.end(request.slice(1), 'latin1');
-  return steady(await readAll(socket));
-}
-
-test('fast lane: takes what is plain, and only that', async (t) => {
+over('takes what is plain, and only that', async (t, serve) => {
   const { port, put, content } = await serve(t);
   await put(small, '/a');
   const url = target(mint('/'), '/a');
@@ -58,125 +35,7 @@ test('fast lane: takes what is plain, and only that', async (t) => {
   }
 });
 
-test('fast lane: says what node:http’s lane says, byte for byte', async (t) => {
-  const { port, put, delivered, meter } = await serve(t);
-  await put(large, '/large.mp4');
-  await put(small, '/é small.html', { contentType: 'text/html', cacheControl: null, lastModified: null });
-  await put(Buffer.alloc(0), '/empty');
-  const token = mint('/');
-  const urls = [
-    target(token, '/large.mp4'),
-    target(token, '/é small.html'),
-    `${target(token, '/large.mp4')}?query=1`,
-    target(token, '/empty'),
-    target(token, '/nothing'),
-    target(mint('/other/'), '/large.mp4'),
-    target(mint('/', { expiresAtMs: Date.now() - 5_000 }), '/large.mp4'),
-    target(mint('/', { maxBytes: 0 }), '/large.mp4'),
-    target(`${token.slice(0, -2)}AA`, '/large.mp4'),
-    '/c/',
-    '/c/x/y',
-    `/c/${token}/site-x/a`,
-    `${target(token, '/large.mp4')}%`,
-    `${target(token, '/a')}/../large.mp4`,
-    `${target(token, '/a')}#large`,
-    `/c/${token}/${'x'.repeat(5_000)}`,
-  ];
-  const fields = [
-    '',
-    'Range: bytes=0-0\r\n',
-    'Range: bytes=100-\r\n',
-    'Range: bytes=-7\r\n',
-    `Range: bytes=${MIB - 1}-${MIB + 1}\r\n`,
-    'Range: bytes=99999999-\r\n',
-    'Range: bytes=9-1\r\n',
-    'Range: chapters=1-2\r\n',
-    'Range: bytes=0-9,20-29\r\n',
-    'Accept-Encoding: gzip, br;q=0.9, identity;q=0\r\n',
-    'Connection: close\r\n',
-    'Connection: keep-alive\r\n',
-    'Cookie: a=b; c=d\r\nUser-Agent: x\r\nOrigin: http://y\r\n',
-  ];
-  let compared = 0;
-  for (const url of urls) {
-    for (const field of url === urls[0] || url === urls[1] ? fields : fields.slice(0, 2)) {
-      const request = `GET ${url} HTTP/1.1\r\nHost: a\r\n${field}\r\n`;
-      const counted: { bytes: number; requests: number; asked: number }[] = [];
-      const answers: string[] = [];
-      for (const way of [inTwo, inOne]) {
-        const before = { ...sum(delivered), asked: meter.snapshot().requestsToday };
-        answers.push(await way(port, request));
-        await until(() => meter.responses === 0, 'it has ended');
-        const after = sum(delivered);
-        counted.push({
-          bytes: after.bytes - before.bytes,
-          requests: after.requests - before.requests,
-          asked: meter.snapshot().requestsToday - before.asked,
-        });
-      }
-      assert.ok(answers[0]?.startsWith('HTTP/1.1 '), request);
-      assert.equal(answers[1], answers[0], request.slice(0, 300));
-      assert.deepEqual(counted[1], counted[0], request.slice(0, 300));
-      compared++;
-    }
-  }
-  assert.ok(compared > 40);
-});
-
-test('fast lane: however a request is bent, both lanes answer the same', async (t) => {
-  const { port, put } = await serve(t);
-  await put(small, '/a');
-  const url = target(mint('/'), '/a');
-  const head = `GET ${url} HTTP/1.1\r\nHost: a\r\nAccept: */*\r\nRange: bytes=1-5\r\nConnection: keep-alive\r\n\r\n`;
-  const piece = fc.constantFrom(
-    ...[
-      '\r',
-      '\n',
-      '\r\n',
-      ' ',
-      '\t',
-      ':',
-      '\0',
-      ',',
-      ';',
-      '\x0b',
-      '\x80',
-      'Host: b\r\n',
-      'x',
-      'HTTP/1.1',
-      '/',
-    ],
-    ...[
-      'Content-Length: 3\r\n',
-      'Transfer-Encoding: chunked\r\n',
-      'Connection: close\r\n',
-      '0\r\n\r\n',
-      head,
-    ],
-    ...['Expect: 100-continue\r\n', 'Upgrade: h2c\r\n', 'If-Match: *\r\n', 'range: bytes=0-0\r\n'],
-  );
-  const bend = fc.record({
-    at: fc.oneof(fc.nat(head.length), fc.constantFrom(0, head.length, head.indexOf('Accept'))),
-    cut: fc.nat(4),
-    put: fc.oneof(piece, fc.constant('')),
-  });
-  await fc.assert(
-    fc.asyncProperty(fc.array(bend, { minLength: 1, maxLength: 3 }), async (bends) => {
-      let request = head;
-      for (const { at, cut, put: more } of bends)
-        request = request.slice(0, at) + more + request.slice(at + cut);
-      if (request.length < 2) return;
-      const [slow, fast] = await Promise.all([inTwo(port, request), inOne(port, request)]);
-      assert.equal(fast, slow);
-    }),
-    {
-      numRuns: 150,
-      examples: [[[{ at: head.length, cut: 0, put: head }]], [[{ at: 0, cut: 0, put: '\r\n' }]]],
-    },
-  );
-});
-
-test('fast lane: one connection, many requests, one after the other, in packets and out of them', async (t) => {
+over('one connection, many requests, one after the other, in packets and out of them', async (t, serve) => {
   const { port, put, delivered } = await serve(t);
   await put(large, '/large');
   await put(small, '/small');
@@ -201,7 +60,7 @@ test('fast lane: one connection, many requests, one after the other, in packets 
   assert.equal(sum(delivered).bytes, 14 * large.length + 26 * small.length);
 });
 
-test('fast lane: a connection that goes over to node:http in its life loses nothing', async (t) => {
+over('a connection that goes over to node:http in its life loses nothing', async (t, serve) => {
   const { port, put, content } = await serve(t);
   await put(large, '/large');
   const url = target(mint('/'), '/large');
@@ -223,7 +82,7 @@ test('fast lane: a connection that goes over to node:http in its life loses noth
   assert.equal(content.fastConnections, 0);
 });
 
-test('fast lane: over TLS too, the same bytes', async (t) => {
+over('over TLS too, the same bytes', async (t, serve) => {
   const { content, put } = await serve(t);
   const huge = randomBytes(5 * MIB + 11);
   await put(huge, '/huge');
@@ -255,7 +114,7 @@ test('fast lane: over TLS too, the same bytes', async (t) => {
   assert.ok(answers[0]?.subarray(-huge.length).equals(huge));
 });
 
-test('fast lane: more content than memory, many clients, ranges everywhere: right bytes, bounded', async (t) => {
+over('more content than memory, many clients, ranges everywhere: right bytes, bounded', async (t, serve) => {
   const { port, put } = await serve(t, { piecesBytes: MIB });
   const contents = new Map<string, Buffer>();
   for (const [path, size] of [
@@ -281,20 +140,23 @@ test('fast lane: more content than memory, many clients, ranges everywhere: righ
   );
 });
 
-test('fast lane: an object that cannot be read is answered otherwise before its head, cut after it', async (t) => {
-  const { port, put, readFailed, disk } = await serve(t);
-  const manifest = await put(large, '/large');
-  const token = mint('/');
-  const url = target(token, '/large');
-  assert.equal((await ask(port, url, { headers: { Range: 'bytes=0-9' } })).status, 206);
-  await truncate(disk.layout.object(manifest.sha256), MIB);
-  const answer = await readAll(pipeline(port, `GET ${url} HTTP/1.1\r\nHost: a\r\n\r\n`, true));
-  assert.match(answer, /^HTTP\/1\.1 200 OK/);
-  assert.ok(answer.length < large.length);
-  await until(() => readFailed.length > 0, 'it is told of');
-});
+over(
+  'an object that cannot be read is answered otherwise before its head, cut after it',
+  async (t, serve) => {
+    const { port, put, readFailed, disk } = await serve(t);
+    const manifest = await put(large, '/large');
+    const token = mint('/');
+    const url = target(token, '/large');
+    assert.equal((await ask(port, url, { headers: { Range: 'bytes=0-9' } })).status, 206);
+    await truncate(disk.layout.object(manifest.sha256), MIB);
+    const answer = await readAll(pipeline(port, `GET ${url} HTTP/1.1\r\nHost: a\r\n\r\n`, true));
+    assert.match(answer, /^HTTP\/1\.1 200 OK/);
+    assert.ok(answer.length < large.length);
+    await until(() => readFailed.length > 0, 'it is told of');
+  },
+);
 
-test('fast lane: idle, silent and stalled connections are closed in their time', async (t) => {
+over('idle, silent and stalled connections are closed in their time', async (t, serve) => {
   const { port, put, content } = await serve(t, { idleMs: 300, headersMs: 300, stalledMs: 400 });
   const huge = randomBytes(24 * MIB);
   await put(huge, '/huge');
@@ -309,16 +171,19 @@ test('fast lane: idle, silent and stalled connections are closed in their time',
   stalled.destroy();
 });
 
-test('fast lane: a response that the line holds back is not a stalled client; who leaves gives its share back', async (t) => {
-  const up = new Shaper();
-  up.setRate(400_000);
-  const { port, put, content } = await serve(t, { stalledMs: 150 }, undefined, { up });
-  await put(randomBytes(300_000), '/a');
-  const url = target(mint('/'), '/a');
-  const [first, second] = await Promise.all([ask(port, url), ask(port, url)]);
-  assert.equal(first.body.length + second.body.length, 600_000);
-  const leaving = pipeline(port, `GET ${url} HTTP/1.1\r\nHost: a\r\n\r\n`);
-  await once(leaving, 'data');
-  leaving.destroy();
-  await until(() => content.connections === 0 && up.waiters === 0, 'nothing waits for the line');
-});
+over(
+  'a response that the line holds back is not a stalled client; who leaves gives its share back',
+  async (t, serve) => {
+    const up = new Shaper();
+    up.setRate(400_000);
+    const { port, put, content } = await serve(t, { stalledMs: 150 }, undefined, { up });
+    await put(randomBytes(300_000), '/a');
+    const url = target(mint('/'), '/a');
+    const [first, second] = await Promise.all([ask(port, url), ask(port, url)]);
+    assert.equal(first.body.length + second.body.length, 600_000);
+    const leaving = pipeline(port, `GET ${url} HTTP/1.1\r\nHost: a\r\n\r\n`);
+    await once(leaving, 'data');
+    leaving.destroy();
+    await until(() => content.connections === 0 && up.waiters === 0, 'nothing waits for the line');
+  },
+);

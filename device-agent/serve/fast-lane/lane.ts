@@ -1,23 +1,30 @@
 import type { Socket } from 'node:net';
-import type { Shaper } from '#agent/uplink/shaper.ts';
+import type { Shaper } from '#shaping/shaper.ts';
 import type { Visitor } from '../connections.ts';
-import type { Decider } from '../decide.ts';
 import type { Deliveries, DeliveryParts } from '../delivery.ts';
+import type { Desk } from '../desk.ts';
 import type { OpenFiles } from '../open-files.ts';
 import type { PieceCache } from '../pieces/piece-cache.ts';
 import type { Source } from '../reply.ts';
 import { FastConnection } from './connection.ts';
+import { HandleWire } from './handle-wire.ts';
+import type { Handles } from './handles.ts';
+import { handleOf } from './handles.ts';
 import { RequestHeads } from './request-head.ts';
 import { ResponseHeads } from './response-head.ts';
+import { StreamWire } from './stream-wire.ts';
+import type { Wire, WireEvents } from './wire.ts';
 
 export interface LaneParts extends Pick<DeliveryParts, 'clock' | 'meter'> {
-  decider: Decider;
+  decider: Desk;
   files: OpenFiles;
   pieces: PieceCache;
   limits: { headersMs: number; idleMs: number; stalledMs: number };
   deliveries: Deliveries;
   /** The household's line. */
   up: Pick<Shaper, 'ask' | 'spend' | 'giveBack'>;
+  /** What plain connections can be driven by; null: by what Node promises of its sockets. */
+  handles: Promise<Handles | null>;
   /** Gives a connection away, which is node:http's from then on. */
   toNodeHttp: (socket: Socket) => void;
   /** Reading an object, or a variant of one, failed. */
@@ -54,6 +61,7 @@ export class Lane {
   readonly #connections = new Set<FastConnection>();
   readonly #tickMs: number;
   #timer: NodeJS.Timeout | null = null;
+  #handles: Handles | null = null;
   /** Those with more to send, in the order of their turns. */
   readonly #waiting: FastConnection[] = [];
   #isTurnSet = false;
@@ -63,13 +71,26 @@ export class Lane {
   constructor(parts: LaneParts) {
     this.parts = parts;
     this.heads = new ResponseHeads(parts.limits.idleMs);
-    this.#tickMs = Math.max(10, Math.min(1_000, parts.limits.idleMs / 4, parts.limits.headersMs / 4));
+    const { idleMs, headersMs, stalledMs } = parts.limits;
+    this.#tickMs = Math.max(10, Math.min(1_000, idleMs / 4, headersMs / 4, stalledMs / 4));
+    void parts.handles.then((handles) => {
+      this.#handles = handles;
+    });
   }
 
   /** Takes a new connection, plain or within TLS, from which nothing has been read. */
   take(socket: Socket, visitor: Visitor): void {
     this.#connections.add(new FastConnection(this, socket, visitor));
     this.#timer ??= setInterval(() => this.#tick(), this.#tickMs).unref();
+  }
+
+  /** How a connection is driven. */
+  wireOf(socket: Socket, events: WireEvents): Wire {
+    const { stalledMs } = this.parts.limits;
+    const handle = this.#handles && handleOf(socket);
+    return this.#handles && handle
+      ? new HandleWire(this.#handles, handle, socket, events, stalledMs)
+      : new StreamWire(socket, events, stalledMs);
   }
 
   /** Puts a connection that has more to send behind the others. */
@@ -120,6 +141,11 @@ export class Lane {
     const { responses } = this.parts.meter;
     for (const { upTo, bytes } of SLICES) if (responses <= upTo) return bytes;
     return 32 * 1024;
+  }
+
+  /** So few responses that none waits long for the others. */
+  get isCalm(): boolean {
+    return this.parts.meter.responses <= SLICES[0].upTo;
   }
 
   /** Whether what is read is to be kept in memory for others. */

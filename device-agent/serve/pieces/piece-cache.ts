@@ -2,6 +2,7 @@ import { diskTurns } from '#agent/store/disk-turns.ts';
 import { placeOf } from '#agent/store/object-file.ts';
 import type { Buffers } from '../buffers.ts';
 import type { OpenFile, OpenFiles } from '../open-files.ts';
+import { readError } from '../open-files.ts';
 import type { Queued } from './fifo.ts';
 import { Fifo } from './fifo.ts';
 
@@ -137,9 +138,9 @@ export class PieceCache {
     // Closed meanwhile, its number could be another file's.
     this.#files.retain(file);
     diskTurns().readv(fd, buffers, position, (error, bytesRead) => {
-      const short = bytesRead < wanted ? cutShort() : null;
+      const failure = error ?? (bytesRead < wanted ? cutShort() : null);
       this.#files.release(file);
-      for (const entry of entries) this.#loaded(entry, file, error ?? short);
+      for (const entry of entries) this.#loaded(entry, file, failure && readError(file, failure));
     });
     return true;
   }
@@ -156,7 +157,9 @@ export class PieceCache {
     });
     if (bytes) return bytes;
     const own = Buffer.allocUnsafeSlow(sizeBytes);
-    const { bytesRead } = await file.handle.read(own, 0, sizeBytes, 0);
+    const { bytesRead } = await file.handle.read(own, 0, sizeBytes, 0).catch((error: unknown) => {
+      throw readError(file, error);
+    });
     if (bytesRead < sizeBytes) throw cutShort();
     return own;
   }
@@ -176,7 +179,7 @@ export class PieceCache {
       const entry = newEntry('', 0, start, room, bytesRead, 'apart');
       if (!error && bytesRead > 0) return this.#hand(entry, done, null);
       this.#slices.give(room);
-      done(null, error ?? cutShort());
+      done(null, readError(file, error ?? cutShort()));
     });
   }
 

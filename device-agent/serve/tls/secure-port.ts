@@ -1,5 +1,4 @@
-import type { AddressInfo, Socket } from 'node:net';
-import net from 'node:net';
+import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import tls from 'node:tls';
 import type { Visitor } from '../connections.ts';
@@ -7,8 +6,6 @@ import type { Certificate } from './certificates.ts';
 import { cipherOptions, hasAes, readCpuinfo } from './ciphers.ts';
 
 export interface SecurePortParts {
-  /** Takes a connection up before anything is computed for it; null: it was closed. */
-  enter: (socket: Socket) => Visitor | null;
   /** A connection that speaks HTTP/1.1, from which nothing has been read. */
   onHttp1: (socket: TLSSocket, visitor: Visitor) => void;
   /** One that speaks HTTP/2. */
@@ -19,19 +16,20 @@ export interface SecurePortParts {
 
 /** The content port over TLS: handshakes, and what the two sides agreed to speak (ALPN, RFC 7301). */
 export class SecurePort {
-  readonly #port: net.Server;
   /** Never listens itself: it is handed the connections that were taken up. */
   readonly #tls: tls.Server;
   /** Connections in their handshake, by the client's end. */
   readonly #greeting = new Map<string, Visitor>();
 
-  constructor(parts: SecurePortParts, certificate: Certificate) {
+  /** @param ticketKeys what sessions are carried on with (48 bytes): shared by all who answer on the port */
+  constructor(parts: SecurePortParts, certificate: Certificate, ticketKeys: Buffer | null = null) {
     this.#tls = tls.createServer({
       ...certificate,
       ...cipherOptions(hasAes(readCpuinfo())),
       minVersion: 'TLSv1.2',
       ALPNProtocols: ['h2', 'http/1.1'],
       handshakeTimeout: parts.handshakeMs,
+      ...(ticketKeys && { ticketKeys }),
     });
     this.#tls.on('secureConnection', (socket) => {
       const visitor = this.#greeting.get(endOf(socket));
@@ -42,28 +40,15 @@ export class SecurePort {
     });
     // Scanners and broken clients; nothing to be done about them.
     this.#tls.on('tlsClientError', (_error, socket) => socket.destroy());
-    this.#port = net.createServer({ noDelay: true }, (socket) => {
-      const visitor = parts.enter(socket);
-      if (!visitor) return;
-      const end = endOf(socket);
-      this.#greeting.set(end, visitor);
-      socket.once('close', () => this.#greeting.delete(end));
-      socket.on('error', () => undefined);
-      this.#tls.emit('connection', socket);
-    });
   }
 
-  get port(): number | null {
-    return (this.#port.address() as AddressInfo | null)?.port ?? null;
-  }
-
-  /** @returns the port it listens on */
-  async listen(port: number, address: string): Promise<number> {
-    await new Promise<void>((resolve, reject) => {
-      this.#port.once('error', reject);
-      this.#port.listen(port, address, () => resolve());
-    });
-    return (this.#port.address() as AddressInfo).port;
+  /** Takes a connection from which nothing has been read. */
+  take(socket: Socket, visitor: Visitor): void {
+    const end = endOf(socket);
+    this.#greeting.set(end, visitor);
+    socket.once('close', () => this.#greeting.delete(end));
+    socket.on('error', () => undefined);
+    this.#tls.emit('connection', socket);
   }
 
   /** New connections use it; those there are go on with theirs. */
@@ -73,11 +58,6 @@ export class SecurePort {
       ...cipherOptions(hasAes(readCpuinfo())),
       minVersion: 'TLSv1.2',
     });
-  }
-
-  /** Takes no more connections; resolves when those it took have ended. */
-  async close(): Promise<void> {
-    await new Promise<void>((resolve) => this.#port.close(() => resolve()));
   }
 }
 

@@ -7,19 +7,19 @@ import type { Certificate } from './certificates.ts';
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 const DAY_MS = 86_400_000;
 
-/** A certificate for localhost, signed by itself, for tests. */
-export async function testCertificate(): Promise<Certificate> {
+/** A certificate for localhost or another name, signed by itself, for tests. */
+export async function testCertificate(name = 'localhost'): Promise<Certificate> {
   x509.cryptoProvider.set(webcrypto as Crypto);
   const keys = (await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify'])) as CryptoKeyPair;
   const made = await x509.X509CertificateGenerator.createSelfSigned({
-    name: 'CN=localhost',
+    name: `CN=${name}`,
     notBefore: new Date(Date.now() - DAY_MS),
     notAfter: new Date(Date.now() + DAY_MS),
     signingAlgorithm: ALGORITHM,
     keys,
     extensions: [
       new x509.SubjectAlternativeNameExtension([
-        { type: 'dns', value: 'localhost' },
+        { type: 'dns', value: name },
         { type: 'ip', value: '127.0.0.1' },
       ]),
     ],

@@ -28,9 +28,16 @@ export class RowIndex {
   /** @throws RangeError when there are more rows than can be told apart */
   add(hash: number, row: number): void {
     if (row >= MOST_ROWS) throw new RangeError(`more than ${MOST_ROWS} rows`);
-    if (this.#size + 1 > this.#slots.length * MOST_FILLED) this.#grow();
+    if (this.#size + 1 > this.#slots.length * MOST_FILLED)
+      this.#resize(Math.ceil(this.#slots.length * GROWTH));
     this.#put(hash, row);
     this.#size++;
+  }
+
+  /** There will be so many rows: growing by and by would hash each of them several times again. */
+  reserve(rows: number): void {
+    const slots = Math.ceil(Math.min(rows, MOST_ROWS) / MOST_FILLED) + 1;
+    if (slots > this.#slots.length) this.#resize(slots);
   }
 
   /** The first row with this hash that `matches`; -1 when there is none. */
@@ -80,9 +87,9 @@ export class RowIndex {
     return slot + 1 === this.#slots.length ? 0 : slot + 1;
   }
 
-  #grow(): void {
+  #resize(slots: number): void {
     const old = this.#slots;
-    this.#slots = new Uint32Array(Math.ceil(old.length * GROWTH));
+    this.#slots = new Uint32Array(slots);
     for (const entry of old) {
       if (entry === 0) continue;
       const row = (entry & ROW_MASK) - 1;

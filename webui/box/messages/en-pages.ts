@@ -50,10 +50,11 @@ export const pagesEn = {
   'bounds.percentFault': 'Enter a whole number from 1 to 100.',
   'bounds.bytesField': 'Size, GB',
   'bounds.floor': 'Reserve that always stays free, GB',
+  'bounds.floorUsual': 'Room for your own files. Empty: the usual reserve, {n}.',
   'bounds.floorHint': 'Room for your own files. Leave empty for the usual reserve.',
   'scrub.title': 'Check of everything held',
   'scrub.lead':
-    'Disks age. Every {period} the box reads all it holds again, slowly, and fetches anew what is damaged.',
+    'Disks age. Once in {period}, or sooner, the box reads all it holds again and fetches anew what is damaged.',
   'scrub.leadAtStart':
     'Disks age. When the box starts or a disk is plugged in, it reads all it holds again, slowly, and fetches anew what is damaged.',
   'scrub.running': 'checked in this round',
@@ -120,6 +121,10 @@ export const pagesEn = {
 
   'earnings.today': 'Today',
   'earnings.measure': 'What is shown',
+  'earnings.settled': 'credits settled',
+  'earnings.pending': '{n} more is pending: served, and not settled by the fleet yet.',
+  'earnings.pending.estimate': 'About {credits} credits, at what the last 30 days paid.',
+  'chart.hint.settled': 'Touch or point at an hour to see what was settled in it.',
   'chart.of.credits': 'Credits earned',
   'chart.of.bytes': 'Data served',
   'chart.of.requests': 'Requests answered',
@@ -174,6 +179,11 @@ export const pagesEn = {
   'logs.level.warn': 'Warnings',
   'logs.level.error': 'Faults',
   'logs.none': 'Nothing of this kind was logged.',
+  'logs.newest': 'Newest first, as it is written.',
+  'logs.pause': 'Pause',
+  'logs.resume': 'Go on',
+  'logs.waiting.n': 'Paused. {n} new line waits.|Paused. {n} new lines wait.',
+  'logs.skipped.n': '{n} line came too fast and was left out.|{n} lines came too fast and were left out.',
   'diagnostics.title': 'Something wrong?',
   'diagnostics.lead':
     'This file tells whoever helps you how the box is: its state, settings, addresses at home and the log. It holds no passwords, keys or codes, and not what you store.',

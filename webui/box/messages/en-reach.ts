@@ -22,7 +22,7 @@ export const reachEn = {
   'reach.rung.waits': 'not yet confirmed',
   'reach.rung.trying': 'being tried',
   'reach.rung.failed': 'does not work',
-  'reach.rung.skipped': 'not needed',
+  'reach.rung.skipped': 'not used',
   'reach.reason.no_gateway': 'There is no router to ask: the network has no default route.',
   'reach.reason.no_answer': 'The router did not answer.',
   'reach.reason.not_offered': 'The router does not offer this.',

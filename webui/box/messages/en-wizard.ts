@@ -24,6 +24,8 @@ export const wizardEn = {
   'wizard.pair.short': 'Pairing',
   'wizard.pair.title': 'Pair this box',
   'wizard.pair.lead': 'With a claim code the box joins a fleet, gets content to hold and starts to earn.',
+  'wizard.paired.title': 'All set',
+  'wizard.paired.lead': 'Content comes by itself from now on. There is nothing more to do.',
   'wizard.pair.done': 'The box is paired. Everything is ready.',
 
   'disks.fixed': 'Which disk this box uses was set when it was installed. There is nothing to pick.',

@@ -23,6 +23,7 @@ const activity = {
   'activity.command_refused': 'A request from the fleet was refused',
   'activity.paused': 'Paused by you',
   'activity.resumed': 'Resumed by you',
+  'activity.password_set': 'The password of this page was set',
 } as const satisfies Record<`activity.${ActivityKind}`, string>;
 
 export const boxEn = {
@@ -41,7 +42,10 @@ export const boxEn = {
   'setup.button': 'Set password',
 
   'login.title': 'Your Hearth box',
+  'activity.from': 'From {address}',
   'login.lead': 'Enter the password of this box.',
+  'login.help':
+    'Forgotten, or never set by you? On the box itself, “hearth-agent reset-password” forgets it.',
   'login.wrong': 'That password is not right.',
   'login.empty': 'Enter the password.',
 

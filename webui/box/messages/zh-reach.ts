@@ -21,7 +21,7 @@ export const reachZh: { readonly [K in keyof typeof reachEn]: string } = {
   'reach.rung.waits': '尚未确认',
   'reach.rung.trying': '正在尝试',
   'reach.rung.failed': '不可用',
-  'reach.rung.skipped': '不需要',
+  'reach.rung.skipped': '未使用',
   'reach.reason.no_gateway': '找不到路由器：网络没有默认路由。',
   'reach.reason.no_answer': '路由器没有回应。',
   'reach.reason.not_offered': '路由器不提供此功能。',

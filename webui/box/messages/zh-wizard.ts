@@ -24,6 +24,8 @@ export const wizardZh: { readonly [K in keyof typeof wizardEn]: string } = {
   'wizard.pair.short': '配对',
   'wizard.pair.title': '配对这台盒子',
   'wizard.pair.lead': '输入认领码后，盒子会加入机群，接收要存储的内容并开始赚取积分。',
+  'wizard.paired.title': '全部完成',
+  'wizard.paired.lead': '内容会自动到来，您无需再做任何事。',
   'wizard.pair.done': '盒子已配对，一切就绪。',
 
   'disks.fixed': '这台盒子使用的硬盘在安装时已经确定，无需选择。',

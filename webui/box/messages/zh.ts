@@ -26,6 +26,7 @@ export const boxZh: { readonly [K in keyof typeof boxEn]: string } = {
   'activity.command_refused': '拒绝了机群的一条请求',
   'activity.paused': '您已暂停盒子',
   'activity.resumed': '您已恢复盒子',
+  'activity.password_set': '本页面的密码已设置',
 
   'app.name': 'Hearth',
   'app.title': 'Hearth 盒子',
@@ -38,7 +39,9 @@ export const boxZh: { readonly [K in keyof typeof boxEn]: string } = {
   'setup.button': '设置密码',
 
   'login.title': '您的 Hearth 盒子',
+  'activity.from': '来自 {address}',
   'login.lead': '请输入这台盒子的密码。',
+  'login.help': '忘记了，或从未由您设置？在盒子上运行“hearth-agent reset-password”即可清除。',
   'login.wrong': '密码不正确。',
   'login.empty': '请输入密码。',
 

@@ -1,7 +1,7 @@
 import type { Activity } from '#protocol/http-box.ts';
 import { When } from '../../shared/components/basics.tsx';
 import { Icon } from '../../shared/components/icon.tsx';
-import { formatDateTime, formatTimeOfDay } from '../../shared/format.ts';
+import { formatMoment, formatTimeOfDay } from '../../shared/format.ts';
 import { tellActivity } from '../activity.ts';
 import { t } from '../text.ts';
 
@@ -29,7 +29,7 @@ export function ActivityLog({ items, recent = false }: { items: Activity[]; rece
             {recent ? (
               <When at={item.at} />
             ) : (
-              <time dateTime={item.at} title={formatDateTime(item.at)}>
+              <time dateTime={item.at} title={formatMoment(item.at)}>
                 {formatTimeOfDay(item.at)}
               </time>
             )}

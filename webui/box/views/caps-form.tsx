@@ -53,7 +53,7 @@ export function CapsForm(props: {
   const save = useAction(async () => {
     if (up === undefined || down === undefined || month === undefined) return;
     await changeSettings({
-      uplink: { ...uplink, upBytesPerSecond: up, downBytesPerSecond: down, monthlyBytes: month },
+      uplink: { upBytesPerSecond: up, downBytesPerSecond: down, monthlyBytes: month },
     });
     props.onSaved();
   });

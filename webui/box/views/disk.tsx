@@ -1,26 +1,16 @@
+import type { ComponentChildren } from 'preact';
 import type { DiskSettings } from '#protocol/household.ts';
 import type { BoxStatus } from '#protocol/http-box.ts';
-import type { DiskState } from '#protocol/messages.ts';
 import { Bar } from '../../shared/components/bars.tsx';
-import { Badge, Card, type Tone } from '../../shared/components/basics.tsx';
+import { Badge, Card, DISK_TONES } from '../../shared/components/basics.tsx';
 import { formatBytes } from '../../shared/format.ts';
 import { href } from '../../shared/router.ts';
 import { hasText, t } from '../text.ts';
 
-const TONES: Record<DiskState, Tone> = {
-  ok: 'good',
-  slow: 'warn',
-  full: 'warn',
-  absent: 'bad',
-  foreign: 'bad',
-  read_only: 'bad',
-  failing: 'bad',
-};
-
 export function DiskBadge({ disk }: { disk: BoxStatus['disk'] }) {
   if (disk.reason === 'ejected') return <Badge>{t('disk.ejected')}</Badge>;
   if (disk.reason === 'none_chosen') return <Badge tone="warn">{t('disk.noneChosen')}</Badge>;
-  return <Badge tone={TONES[disk.state]}>{t(`disk.${disk.state}`)}</Badge>;
+  return <Badge tone={DISK_TONES[disk.state]}>{t(`disk.${disk.state}`)}</Badge>;
 }
 
 /** Why the disk is not well, in words; null when its state says all there is. */
@@ -36,21 +26,27 @@ export function Disk({ status, link = false }: { status: BoxStatus; link?: boole
       title={t('disk.title')}
       aside={link ? <a href={href('storage')}>{t('disk.more')}</a> : <DiskBadge disk={status.disk} />}
     >
-      {link ? (
-        <p>
-          <DiskBadge disk={status.disk} />
-        </p>
-      ) : null}
-      <Usage disk={status.disk} bounds={null} />
+      <Usage disk={status.disk} bounds={null} badge={link ? <DiskBadge disk={status.disk} /> : undefined} />
       <p class="soft small">{t('disk.yours')}</p>
     </Card>
   );
 }
 
 /** Used, others', free, and where the household's bounds lie. */
-export function Usage({ disk, bounds }: { disk: BoxStatus['disk']; bounds: DiskSettings | null }) {
+export function Usage(props: {
+  disk: BoxStatus['disk'];
+  bounds: DiskSettings | null;
+  badge?: ComponentChildren;
+}) {
+  const { disk, bounds, badge } = props;
   const { state, totalBytes, freeBytes, usedBytes } = disk;
-  if (state === 'absent' || totalBytes === 0) return <p class="soft">{t('disk.notThere')}</p>;
+  if (state === 'absent' || totalBytes === 0) {
+    return (
+      <p class="soft">
+        {badge} {t('disk.notThere')}
+      </p>
+    );
+  }
   const otherBytes = Math.max(0, totalBytes - freeBytes - usedBytes);
   const quota = bounds?.quota ?? null;
   const quotaBytes =
@@ -59,8 +55,11 @@ export function Usage({ disk, bounds }: { disk: BoxStatus['disk']; bounds: DiskS
   const share = (bytes: number) => `${Math.min(100, Math.max(0, (100 * bytes) / totalBytes))}%`;
   return (
     <>
-      <p class="figure">
-        {formatBytes(freeBytes)} <small>{t('disk.of', { total: formatBytes(totalBytes) })}</small>
+      <p class="figure with-badge">
+        <span>
+          {formatBytes(freeBytes)} <small>{t('disk.of', { total: formatBytes(totalBytes) })}</small>
+        </span>
+        {badge}
       </p>
       <div class="gauge">
         <Bar

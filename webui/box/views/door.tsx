@@ -1,9 +1,8 @@
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
-import { ApiError } from '../../shared/api.ts';
 import { Button, Fault } from '../../shared/components/basics.tsx';
-import { Door } from '../../shared/components/door.tsx';
 import { Field, Form } from '../../shared/components/form.tsx';
+import { LoginDoor } from '../../shared/components/login.tsx';
 import { useAction } from '../../shared/query.ts';
 import { logIn } from '../state.ts';
 import { t } from '../text.ts';
@@ -62,35 +61,15 @@ export function NewPassword(props: {
 }
 
 export function Login() {
-  const [password, setPassword] = useState('');
-  const [tried, setTried] = useState(false);
-  const action = useAction(logIn);
-  const wrong = action.error instanceof ApiError && action.error.code === 'not_authenticated';
   return (
-    <Door name={t('app.name')} title={t('login.title')} lead={t('login.lead')}>
-      <Form
-        onSubmit={() => {
-          setTried(true);
-          if (password !== '') action.run(password);
-        }}
-      >
-        <Field
-          label={t('common.password')}
-          type="password"
-          name="password"
-          autocomplete="current-password"
-          value={password}
-          onInput={(value) => {
-            setPassword(value);
-            action.clear();
-          }}
-          fault={wrong ? t('login.wrong') : tried && password === '' ? t('login.empty') : null}
-        />
-        {wrong ? null : <Fault error={action.error} />}
-        <Button type="submit" kind="primary" busy={action.busy}>
-          {t('common.login')}
-        </Button>
-      </Form>
-    </Door>
+    <LoginDoor
+      name={t('app.name')}
+      title={t('login.title')}
+      lead={t('login.lead')}
+      empty={t('login.empty')}
+      wrong={t('login.wrong')}
+      help={t('login.help')}
+      logIn={logIn}
+    />
   );
 }

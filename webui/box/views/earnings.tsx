@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import type { boxEarningsSchema } from '#protocol/http-box.ts';
 import type { Earnings } from '#protocol/messages.ts';
 import type { UplinkHistory } from '#protocol/uplink.ts';
-import { Card, Empty, Loaded, Segments } from '../../shared/components/basics.tsx';
+import { Card, Empty, Loaded, Note, Segments } from '../../shared/components/basics.tsx';
 import { BarChart } from '../../shared/components/chart.tsx';
 import { EarningLines, EarningTotals } from '../../shared/components/earnings.tsx';
 import { Head } from '../../shared/components/page.tsx';
@@ -17,7 +17,8 @@ import {
   formatNumber,
 } from '../../shared/format.ts';
 import { useQuery } from '../../shared/query.ts';
-import { type Measure, type Period, type Slot, slotsOf, sumOf } from '../charts.ts';
+import { estimateOf, type Measure, type Period, type Slot, slotsOf, sumOf } from '../charts.ts';
+import { useStatus } from '../live.ts';
 import { api } from '../state.ts';
 import { t } from '../text.ts';
 
@@ -52,10 +53,11 @@ export function EarningsPage() {
 function Chart({ earnings, history }: { earnings: Earnings | null; history: UplinkHistory | null }) {
   const [period, setPeriod] = useState<Period>('7');
   const [wanted, setWanted] = useState<Measure>('credits');
-  // The fleet's books know days, not hours.
-  const measures: Measure[] = period === 'today' ? ['bytes', 'requests'] : ['credits', 'bytes', 'requests'];
-  const measure = measures.includes(wanted) ? wanted : 'bytes';
   const slots = slotsOf(period, earnings, history, Date.now());
+  // A fleet of before knows days, not hours.
+  const priced = slots.every((slot) => slot.microCredits !== null);
+  const measures: Measure[] = priced ? ['credits', 'bytes', 'requests'] : ['bytes', 'requests'];
+  const measure = measures.includes(wanted) ? wanted : 'bytes';
   const sum = sumOf(slots);
   return (
     <Card
@@ -77,7 +79,7 @@ function Chart({ earnings, history }: { earnings: Earnings | null; history: Upli
         <p class="figure">
           {measure === 'credits' ? (
             <>
-              {formatCreditsShort(sum.microCredits)} <small>{t('head.credits')}</small>
+              {formatCreditsShort(sum.microCredits)} <small>{t('earnings.settled')}</small>
             </>
           ) : measure === 'bytes' ? (
             formatBytes(sum.bytes)
@@ -94,21 +96,46 @@ function Chart({ earnings, history }: { earnings: Earnings | null; history: Upli
           options={measures.map((value) => ({ value, label: t(`chart.measure.${value}`) }))}
         />
       </div>
+      {measure === 'credits' ? <Pending earnings={earnings} /> : null}
       <BarChart
         caption={t(`chart.of.${measure}`)}
         columns={[
           t(period === 'today' ? 'chart.hour' : 'chart.day'),
-          ...(period === 'today' ? [] : [t('chart.credits')]),
+          ...(priced ? [t('chart.credits')] : []),
           t('chart.bytes'),
           t('chart.requests'),
         ]}
         rows={slots.map((slot) => rowOf(slot, measure))}
-        hint={t(period === 'today' ? 'chart.hint.hours' : 'chart.hint.days')}
+        hint={t(
+          period === 'today'
+            ? measure === 'credits'
+              ? 'chart.hint.settled'
+              : 'chart.hint.hours'
+            : measure === 'credits'
+              ? 'chart.hint'
+              : 'chart.hint.days',
+        )}
         empty={t('chart.nothing')}
         axis={axisOf(measure)}
+        unit={measure === 'bytes' ? '' : t(measure === 'credits' ? 'head.credits' : 'chart.requests.unit')}
         height={240}
       />
     </Card>
+  );
+}
+
+/** What was served and is not in the books yet. */
+function Pending({ earnings }: { earnings: Earnings | null }) {
+  const bytes = useStatus().data?.unsettledBytes ?? 0;
+  if (bytes === 0) return null;
+  const estimate = estimateOf(bytes, earnings);
+  return (
+    <Note>
+      <p>{t('earnings.pending', { n: formatBytes(bytes) })}</p>
+      {estimate === null ? null : (
+        <p class="soft small">{t('earnings.pending.estimate', { credits: formatCreditsShort(estimate) })}</p>
+      )}
+    </Note>
   );
 }
 

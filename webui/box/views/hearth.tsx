@@ -13,7 +13,8 @@ import {
 } from '../../shared/format.ts';
 import { putQuery, refreshQueries, useAction } from '../../shared/query.ts';
 import { href } from '../../shared/router.ts';
-import { api } from '../state.ts';
+import { creditsOfToday } from '../charts.ts';
+import { api, useSettings } from '../state.ts';
 import { t } from '../text.ts';
 import { headline, type Remedy } from '../troubles.ts';
 import { formatMbit } from '../units.ts';
@@ -116,13 +117,15 @@ export function Countdown({ leftMs }: { leftMs: number }) {
 }
 
 function Figures({ status, earnings }: { status: BoxStatus; earnings: Earnings | null | undefined }) {
-  const today = earnings?.days.at(-1);
-  const isToday = today?.date === new Date().toISOString().slice(0, 10);
+  const timeZone = useSettings().data?.timeZone ?? 'UTC';
+  const today = creditsOfToday(earnings ?? null, timeZone, Date.now());
   return (
     <dl class="hearth-facts">
       <div>
         <dt>
-          {today && !isToday ? t('head.earnedOn', { day: formatDay(today.date) }) : t('head.earnedToday')}
+          {today && !today.isToday
+            ? t('head.earnedOn', { day: formatDay(today.date) })
+            : t('head.earnedToday')}
         </dt>
         <dd title={today ? t('common.credits', { n: formatCredits(today.microCredits) }) : undefined}>
           {today ? (

@@ -1,22 +1,31 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { LogLine } from '#protocol/http-box.ts';
-import { Badge, Card, Fault, Segments, Skeleton, type Tone } from '../../shared/components/basics.tsx';
+import {
+  Badge,
+  Button,
+  Card,
+  Fault,
+  Segments,
+  Skeleton,
+  type Tone,
+} from '../../shared/components/basics.tsx';
 import { Icon } from '../../shared/components/icon.tsx';
 import { Head } from '../../shared/components/page.tsx';
-import { formatDateTime, formatTimeOfDay } from '../../shared/format.ts';
+import { formatMoment, formatNumber, formatTimeOfDay } from '../../shared/format.ts';
+import { language } from '../../shared/i18n.ts';
 import { startPoll } from '../../shared/poll.ts';
+import { live } from '../live.ts';
+import { logLines, logSkipped, logWanted, takeLog } from '../log.ts';
 import { api } from '../state.ts';
 import { t } from '../text.ts';
 
-const SHOWN_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+/** As protocol/http-box.ts has them. */
+const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 const TONES: Record<LogLine['level'], Tone> = { debug: 'plain', info: 'plain', warn: 'warn', error: 'bad' };
 const INTERVAL_MS = 2_000;
-const SHOWN_LINES = 500;
 
-/** What the box says of itself, newest first, and the file for whoever helps. */
+/** What the box says of itself, newest first, as it says it; and the file for whoever helps. */
 export function LogsPage() {
-  const [level, setLevel] = useState<LogLine['level']>('info');
-  const { lines, error, refresh } = useLog(level);
   return (
     <>
       <Head title={t('nav.logs')} lead={t('logs.lead')} />
@@ -29,49 +38,85 @@ export function LogsPage() {
           </a>
         </div>
       </Card>
-      <Card
-        title={t('logs.title')}
-        aside={
-          <Segments
-            label={t('logs.level')}
-            value={level}
-            onChange={setLevel}
-            options={SHOWN_LEVELS.map((value) => ({ value, label: t(`logs.level.${value}`) }))}
-          />
-        }
-      >
-        {lines === null ? (
-          error === undefined ? (
-            <Skeleton heights={[320]} />
-          ) : (
-            <Fault error={error} retry={refresh} />
-          )
-        ) : lines.length === 0 ? (
-          <p class="soft">{t('logs.none')}</p>
-        ) : (
-          <ol class="log-lines">
-            {lines.map((line) => (
-              <Line key={line.seq} line={line} />
-            ))}
-          </ol>
-        )}
-      </Card>
+      <Log />
     </>
   );
 }
+
+function Log() {
+  const [level, setLevel] = useState<LogLine['level']>('info');
+  /** What stood there when it was paused. */
+  const [frozen, setFrozen] = useState<readonly LogLine[] | null>(null);
+  const { lines, error, refresh } = useLog();
+  const least = LOG_LEVELS.indexOf(level);
+  const ofLevel = (all: readonly LogLine[]) => all.filter((line) => LOG_LEVELS.indexOf(line.level) >= least);
+  const shown = ofLevel(frozen ?? lines ?? []);
+  const known = new Set(frozen?.map(nameOf));
+  const waiting =
+    frozen === null ? 0 : ofLevel(lines ?? []).filter((line) => !known.has(nameOf(line))).length;
+  return (
+    <Card
+      title={t('logs.title')}
+      aside={
+        <Segments
+          label={t('logs.level')}
+          value={level}
+          onChange={setLevel}
+          options={LOG_LEVELS.map((value) => ({ value, label: t(`logs.level.${value}`) }))}
+        />
+      }
+    >
+      <div class="log-state">
+        <span class="soft small">
+          {frozen !== null
+            ? t('logs.waiting.n', { n: formatNumber(waiting) })
+            : logSkipped.value > 0
+              ? t('logs.skipped.n', { n: formatNumber(logSkipped.value) })
+              : t('logs.newest')}
+        </span>
+        <Button
+          compact
+          icon={frozen === null ? 'pause' : 'play'}
+          onClick={() => setFrozen(frozen === null ? (lines ?? []) : null)}
+        >
+          {t(frozen === null ? 'logs.pause' : 'logs.resume')}
+        </Button>
+      </div>
+      {lines === null ? (
+        error === undefined ? (
+          <Skeleton heights={[320]} />
+        ) : (
+          <Fault error={error} retry={refresh} />
+        )
+      ) : shown.length === 0 ? (
+        <p class="soft">{t('logs.none')}</p>
+      ) : (
+        <ol class="log-lines">
+          {shown.map((line) => (
+            <Line key={line.seq} line={line} />
+          ))}
+        </ol>
+      )}
+    </Card>
+  );
+}
+
+const nameOf = (line: LogLine) => `${line.seq} ${line.at}`;
 
 function Line({ line }: { line: LogLine }) {
   const fields = Object.entries(line.fields);
   return (
     <li>
-      <time dateTime={line.at} title={formatDateTime(line.at)}>
+      <time dateTime={line.at} title={formatMoment(line.at)}>
         {formatTimeOfDay(line.at)}
       </time>
-      {line.level === 'info' || line.level === 'debug' ? null : (
-        <Badge tone={TONES[line.level]}>{t(`logs.line.${line.level}`)}</Badge>
-      )}
       {/* The box writes its log in one language, for whoever helps. */}
       <span class="log-text" lang="en">
+        {line.level === 'info' || line.level === 'debug' ? null : (
+          <span class="log-level" lang={language.value}>
+            <Badge tone={TONES[line.level]}>{t(`logs.line.${line.level}`)}</Badge>
+          </span>
+        )}
         {line.text}
         {fields.map(([name, value]) => (
           <span key={name} class="soft">
@@ -84,31 +129,31 @@ function Line({ line }: { line: LogLine }) {
   );
 }
 
-/** Asks for what came since the last line that is known, again and again. */
-function useLog(level: LogLine['level']) {
-  const [lines, setLines] = useState<LogLine[] | null>(null);
+/** The log by the stream of events while this is on screen; while there is no stream it is asked for. */
+function useLog() {
   const [error, setError] = useState<unknown>(undefined);
   const poll = useRef<{ refresh: () => void } | null>(null);
   useEffect(() => {
-    let newest = 0;
-    setLines(null);
+    logWanted.value = true;
+    return () => {
+      logWanted.value = false;
+    };
+  }, []);
+  useEffect(() => {
+    if (live.value) return;
     const mine = startPoll({
       intervalMs: INTERVAL_MS,
       onError: setError,
       run: async (signal) => {
-        const { items } = await api.get<{ items: LogLine[] }>(`/logs?level=${level}&after=${newest}`, signal);
+        const after = logLines.peek()?.[0]?.seq ?? 0;
+        const answer = await api.get<{ items: LogLine[] }>(`/logs?level=debug&after=${after}`, signal);
         if (signal.aborted) return;
-        const first = items[0]?.seq ?? newest;
-        const last = items.at(-1)?.seq ?? newest;
-        // Numbers that begin anew are those of a box that was restarted.
-        const anew = first < newest;
-        newest = last;
         setError(undefined);
-        setLines((before) => [...items.toReversed(), ...(anew ? [] : (before ?? []))].slice(0, SHOWN_LINES));
+        takeLog({ ...answer, skipped: 0 });
       },
     });
     poll.current = mine;
     return mine.stop;
-  }, [level]);
-  return { lines, error, refresh: () => poll.current?.refresh() };
+  }, [live.value]);
+  return { lines: logLines.value, error, refresh: () => poll.current?.refresh() };
 }

@@ -1,8 +1,17 @@
-import type { BoxReach, ReachRung } from '#protocol/reach.ts';
-import { Badge, Button, Card, Loaded, toast } from '../../shared/components/basics.tsx';
+import type { BoxReach, DialCode, ReachRung } from '#protocol/reach.ts';
+import {
+  Badge,
+  Button,
+  Card,
+  Fault,
+  Loaded,
+  Note,
+  type Tone,
+  toast,
+} from '../../shared/components/basics.tsx';
 import { useAction, useQuery } from '../../shared/query.ts';
 import { api } from '../state.ts';
-import { t } from '../text.ts';
+import { hasText, t } from '../text.ts';
 
 /** How clients reach the box: the ladder, what was tried, and what the household could change. */
 export function ReachCard() {
@@ -34,47 +43,64 @@ function Ladder({ reach }: { reach: BoxReach }) {
     >
       {reach.reason ? <p>{t(`reach.reason.${reach.reason}`)}</p> : null}
       {reach.advice.length > 0 ? (
-        <>
+        <Note tone="warn">
           <h3>{t('reach.do')}</h3>
-          <ul>
+          <ul class="advice">
             {reach.advice.map(({ code, values }) => (
               <li key={code}>
                 {t(`reach.advice.${code}`)} <Values of={values} />
               </li>
             ))}
           </ul>
-        </>
+        </Note>
       ) : null}
       <h3>{t('reach.ladder')}</h3>
-      <ul>
+      <ul class="rungs">
         {reach.ladder.map((rung) => (
           <Rung key={`${rung.way} ${rung.family}`} rung={rung} />
         ))}
       </ul>
-      <p>
+      <Fault error={test.error} />
+      <div class="actions">
         <Button icon="gauge" busy={test.busy} onClick={() => test.run()}>
           {t('reach.test')}
         </Button>
-      </p>
+      </div>
     </Card>
   );
 }
+
+const RUNG_TONES = {
+  bears: 'good',
+  waits: 'warn',
+  trying: 'live',
+  failed: 'plain',
+  skipped: 'plain',
+} as const satisfies Record<ReachRung['state'], Tone>;
 
 function Rung({ rung }: { rung: ReachRung }) {
   const { way, family, state, reason, values } = rung;
   const { dial, ...rest } = values;
   return (
     <li>
-      <strong>{t(`reach.way.${way}`)}</strong>{' '}
-      {family === 'ipv6' ? 'IPv6' : family === 'ipv4' ? 'IPv4' : null} {t(`reach.rung.${state}`)}
-      {reason ? <span class="soft"> {t(`reach.reason.${reason}`)}</span> : null}{' '}
-      {isDial(dial) ? <span class="soft">({t(`reach.dial.${dial}`)})</span> : null} <Values of={rest} />
+      <div class="rung-head">
+        <span class="strong">
+          {t(`reach.way.${way}`)}
+          {family === null ? '' : ` (${family === 'ipv6' ? 'IPv6' : 'IPv4'})`}
+        </span>
+        <Badge tone={RUNG_TONES[state]}>{t(`reach.rung.${state}`)}</Badge>
+      </div>
+      <p class="soft small">
+        {reason ? t(`reach.reason.${reason}`) : null} {isDial(dial) ? `(${t(`reach.dial.${dial}`)})` : null}{' '}
+        <Values of={rest} />
+      </p>
     </li>
   );
 }
 
-const DIALS = ['ok', 'refused', 'timeout', 'unreachable', 'not_this_box', 'rate_limited'] as const;
-const isDial = (code: unknown): code is (typeof DIALS)[number] => DIALS.some((known) => known === code);
+function isDial(code: unknown): code is DialCode {
+  return hasText(`reach.dial.${code}`);
+}
 
 function Values({ of }: { of: Record<string, string | number> }) {
   const { address, port, detail } = of;

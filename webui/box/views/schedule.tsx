@@ -52,7 +52,7 @@ export function Schedule({ settings, onSaved }: { settings: HouseholdSettings; o
   const windows = rows.map(windowOf);
   const save = useAction(async () => {
     const schedule = windows.filter((window) => window !== null);
-    await changeSettings({ uplink: { ...settings.uplink, schedule } });
+    await changeSettings({ uplink: { schedule } });
     onSaved();
   });
   const change = (key: number, part: Partial<Row>) =>
@@ -92,9 +92,11 @@ export function Schedule({ settings, onSaved }: { settings: HouseholdSettings; o
               {t('schedule.add')}
             </Button>
           ) : null}
-          <Button type="submit" kind="primary" busy={save.busy}>
-            {t('schedule.save')}
-          </Button>
+          {rows.length > 0 || settings.uplink.schedule.length > 0 ? (
+            <Button type="submit" kind="primary" busy={save.busy}>
+              {t('schedule.save')}
+            </Button>
+          ) : null}
         </div>
       </Form>
     </Card>

@@ -7,7 +7,13 @@ import { Button, Card, Fact, Fault, Loaded, Note, toast } from '../../shared/com
 import { Dialog } from '../../shared/components/dialog.tsx';
 import { Choices, Field, Form } from '../../shared/components/form.tsx';
 import { Head } from '../../shared/components/page.tsx';
-import { formatDateTime, formatDuration, formatNumber, formatShare } from '../../shared/format.ts';
+import {
+  formatBytes,
+  formatDateTime,
+  formatDuration,
+  formatNumber,
+  formatShare,
+} from '../../shared/format.ts';
 import { refreshQueries, useAction, useQuery } from '../../shared/query.ts';
 import { useStatus } from '../live.ts';
 import { api, changeSettings, useSettings } from '../state.ts';
@@ -30,7 +36,13 @@ export function StoragePage() {
       </Loaded>
       <div class="grid two">
         <Loaded query={settings} heights={[320]}>
-          {({ disk }) => <Bounds key={JSON.stringify(disk)} disk={disk} />}
+          {({ disk }) => (
+            <Bounds
+              key={JSON.stringify(disk)}
+              disk={disk}
+              usualFloor={status.data?.disk.floorBytes ?? null}
+            />
+          )}
         </Loaded>
         <Scrub />
       </div>
@@ -126,7 +138,7 @@ function InUse({ status, bounds }: { status: BoxStatus; bounds: DiskSettings | n
 type QuotaKind = 'all' | 'percent' | 'bytes';
 
 /** How much of the disk Hearth may fill, and what always stays free. */
-function Bounds({ disk }: { disk: DiskSettings }) {
+function Bounds({ disk, usualFloor }: { disk: DiskSettings; usualFloor: number | null }) {
   const { quota } = disk;
   const [kind, setKind] = useState<QuotaKind>(quota?.unit ?? 'all');
   const [percent, setPercent] = useState(quota?.unit === 'percent' ? String(quota.value) : '80');
@@ -143,7 +155,6 @@ function Bounds({ disk }: { disk: DiskSettings }) {
   const save = useAction(async () => {
     await changeSettings({
       disk: {
-        ...disk,
         quota:
           kind === 'percent'
             ? { unit: 'percent', value: share }
@@ -197,7 +208,11 @@ function Bounds({ disk }: { disk: DiskSettings }) {
           value={floor}
           decimal
           onInput={setFloor}
-          hint={t('bounds.floorHint')}
+          hint={
+            disk.floorBytes === null && usualFloor !== null
+              ? t('bounds.floorUsual', { n: formatBytes(usualFloor) })
+              : t('bounds.floorHint')
+          }
           fault={tried && floorBytes === undefined ? t('caps.fault') : null}
         />
         <Fault error={save.error} />

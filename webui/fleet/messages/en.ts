@@ -1,4 +1,7 @@
+import { rolloutsEn } from './en-rollouts.ts';
+
 export const fleetEn = {
+  ...rolloutsEn,
   'app.name': 'Hearth',
   'app.title': 'Hearth fleet',
   'login.title': 'Hearth fleet',

@@ -1,6 +1,8 @@
 import type { fleetEn } from './en.ts';
+import { rolloutsZh } from './zh-rollouts.ts';
 
 export const fleetZh: { readonly [K in keyof typeof fleetEn]: string } = {
+  ...rolloutsZh,
   'app.name': 'Hearth',
   'app.title': 'Hearth 机群',
   'login.title': 'Hearth 机群',

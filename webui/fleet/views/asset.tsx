@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks';
 import type { Asset, Assignment, Site } from '#protocol/http-fleet.ts';
 import { Button, Card, Fact, Fault, Loaded, Note, toast, When } from '../../shared/components/basics.tsx';
 import { explainReason } from '../../shared/errors.ts';
-import { formatBytes, formatNumber } from '../../shared/format.ts';
+import { formatBytes, formatHttpDate, formatNumber } from '../../shared/format.ts';
 import { useAction, usePages, useQuery } from '../../shared/query.ts';
 import { href, navigate } from '../../shared/router.ts';
 import { api, picked } from '../state.ts';
@@ -86,7 +86,7 @@ export function AssetPage({ id }: { id: string }) {
                 <Fact label={t('asset.cacheControl')}>{detail.headers.cacheControl}</Fact>
               ) : null}
               {detail.headers.lastModified ? (
-                <Fact label={t('asset.lastModified')}>{detail.headers.lastModified}</Fact>
+                <Fact label={t('asset.lastModified')}>{formatHttpDate(detail.headers.lastModified)}</Fact>
               ) : null}
             </>
           ) : null}

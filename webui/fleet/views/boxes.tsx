@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks';
 import type { Box } from '#protocol/http-fleet.ts';
 import { Bar, CellBar } from '../../shared/components/bars.tsx';
-import { Button, When } from '../../shared/components/basics.tsx';
+import { When } from '../../shared/components/basics.tsx';
 import { ListCard } from '../../shared/components/list.tsx';
 import {
   formatBytes,
@@ -15,19 +15,18 @@ import { href } from '../../shared/router.ts';
 import { api } from '../state.ts';
 import { t } from '../text.ts';
 import { AddBox } from './add-box.tsx';
-import { BoxState, Head, LIST_INTERVAL_MS, routeText } from './parts.tsx';
+import { AddPage, BoxState, LIST_INTERVAL_MS, routeText } from './parts.tsx';
 
 export function Boxes() {
   const [pages, setPages] = useState(1);
-  const [adding, setAdding] = useState(false);
   const boxes = usePages<Box>(api, '/boxes', LIST_INTERVAL_MS, pages);
   return (
-    <>
-      <Head title={t('nav.boxes')} lead={t('boxes.lead')}>
-        <Button kind="primary" icon="plus" onClick={() => setAdding(true)}>
-          {t('boxes.add')}
-        </Button>
-      </Head>
+    <AddPage
+      title={t('nav.boxes')}
+      lead={t('boxes.lead')}
+      add={t('boxes.add')}
+      dialog={(onClose) => <AddBox onClose={onClose} />}
+    >
       <ListCard
         query={boxes}
         empty={{ title: t('boxes.none.title'), text: t('boxes.none.text') }}
@@ -35,8 +34,7 @@ export function Boxes() {
       >
         {(items) => <BoxTable items={items} />}
       </ListCard>
-      {adding ? <AddBox onClose={() => setAdding(false)} /> : null}
-    </>
+    </AddPage>
   );
 }
 

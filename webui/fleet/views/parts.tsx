@@ -1,10 +1,35 @@
+import type { ComponentChildren, VNode } from 'preact';
+import { useState } from 'preact/hooks';
 import type { Asset, Box, Placement } from '#protocol/http-fleet.ts';
 import type { DiskState } from '#protocol/messages.ts';
-import { Badge, Button, type Tone, toast } from '../../shared/components/basics.tsx';
+import { Badge, Button, DISK_TONES, type Tone, toast } from '../../shared/components/basics.tsx';
+import { Head, LinkButton } from '../../shared/components/page.tsx';
 import { explainReason } from '../../shared/errors.ts';
 import { hasText, t } from '../text.ts';
 
-export { Head, LinkButton } from '../../shared/components/page.tsx';
+export { Head, LinkButton };
+
+/** A page of what there is, with a button that opens the dialog for one more. */
+export function AddPage(props: {
+  title: string;
+  lead: string;
+  add: string;
+  dialog: (onClose: () => void) => VNode;
+  children: ComponentChildren;
+}) {
+  const [adding, setAdding] = useState(false);
+  return (
+    <>
+      <Head title={props.title} lead={props.lead}>
+        <Button kind="primary" icon="plus" onClick={() => setAdding(true)}>
+          {props.add}
+        </Button>
+      </Head>
+      {props.children}
+      {adding ? props.dialog(() => setAdding(false)) : null}
+    </>
+  );
+}
 
 const BOX_TONES: Record<Box['state'], Tone> = { online: 'good', offline: 'bad', never_seen: 'plain' };
 
@@ -18,16 +43,6 @@ export function routeText(box: Pick<Box, 'routable' | 'notRoutableReason'>): str
   const key = `box.why.${box.notRoutableReason}`;
   return hasText(key) ? t(key as 'box.why.offline') : box.notRoutableReason;
 }
-
-const DISK_TONES: Record<DiskState, Tone> = {
-  ok: 'good',
-  slow: 'warn',
-  full: 'warn',
-  absent: 'bad',
-  foreign: 'bad',
-  read_only: 'bad',
-  failing: 'bad',
-};
 
 export function DiskBadge({ state }: { state: DiskState }) {
   return <Badge tone={DISK_TONES[state]}>{t(`disk.${state}`)}</Badge>;

@@ -11,23 +11,21 @@ import { href } from '../../shared/router.ts';
 import { isHostname, isOrigin } from '../paths.ts';
 import { api } from '../state.ts';
 import { t } from '../text.ts';
-import { Head, LIST_INTERVAL_MS } from './parts.tsx';
+import { AddPage, LIST_INTERVAL_MS } from './parts.tsx';
 
 export function Sites() {
   const sites = useQuery<{ items: Site[] }>(api, '/sites', LIST_INTERVAL_MS);
-  const [adding, setAdding] = useState(false);
   return (
-    <>
-      <Head title={t('nav.sites')} lead={t('sites.lead')}>
-        <Button kind="primary" icon="plus" onClick={() => setAdding(true)}>
-          {t('sites.add')}
-        </Button>
-      </Head>
+    <AddPage
+      title={t('nav.sites')}
+      lead={t('sites.lead')}
+      add={t('sites.add')}
+      dialog={(onClose) => <AddSite onClose={onClose} />}
+    >
       <ListCard query={sites} empty={{ title: t('sites.none.title'), text: t('sites.none.text') }}>
         {(items) => <SiteTable items={items} />}
       </ListCard>
-      {adding ? <AddSite onClose={() => setAdding(false)} /> : null}
-    </>
+    </AddPage>
   );
 }
 

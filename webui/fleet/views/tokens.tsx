@@ -1,84 +1,45 @@
 import { useState } from 'preact/hooks';
 import type { z } from 'zod';
 import type { apiTokenSchema, createdTokenSchema } from '#protocol/http-fleet.ts';
-import { Button, Card, Empty, Fault, Loaded, toast, When } from '../../shared/components/basics.tsx';
+import { Button, Fault, toast, When } from '../../shared/components/basics.tsx';
 import { Dialog, DialogActions } from '../../shared/components/dialog.tsx';
 import { Field, Form } from '../../shared/components/form.tsx';
+import { ListCard } from '../../shared/components/list.tsx';
 import { useAction, useQuery } from '../../shared/query.ts';
 import { api } from '../state.ts';
 import { t } from '../text.ts';
-import { CopyButton, Head } from './parts.tsx';
+import { AddPage, CopyButton } from './parts.tsx';
 
 type Token = z.infer<typeof apiTokenSchema>;
 type Created = z.infer<typeof createdTokenSchema>;
 
 export function Tokens() {
   const tokens = useQuery<{ items: Token[] }>(api, '/tokens', 10_000);
-  const [making, setMaking] = useState(false);
   const [created, setCreated] = useState<Created | null>(null);
   const [deleting, setDeleting] = useState<Token | null>(null);
   return (
-    <>
-      <Head title={t('nav.tokens')} lead={t('tokens.lead')}>
-        <Button kind="primary" icon="plus" onClick={() => setMaking(true)}>
-          {t('tokens.make')}
-        </Button>
-      </Head>
-      <Loaded query={tokens} heights={[220]}>
-        {({ items }) => (
-          <Card>
-            {items.length === 0 ? (
-              <Empty title={t('tokens.none.title')} text={t('tokens.none.text')} />
-            ) : (
-              <table class="table">
-                <thead>
-                  <tr>
-                    <th scope="col">{t('tokens.name')}</th>
-                    <th scope="col">{t('tokens.created')}</th>
-                    <th scope="col">{t('tokens.used')}</th>
-                    <th scope="col">
-                      <span class="visually-hidden">{t('tokens.delete')}</span>
-                    </th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {items.map((token) => (
-                    <tr key={token.id}>
-                      <td class="lead break">{token.name}</td>
-                      <td data-label={t('tokens.created')}>
-                        <When at={token.createdAt} />
-                      </td>
-                      <td data-label={t('tokens.used')}>
-                        {token.lastUsedAt ? <When at={token.lastUsedAt} /> : t('common.never')}
-                      </td>
-                      <td class="right">
-                        <Button
-                          compact
-                          kind="danger"
-                          label={`${t('tokens.delete')}: ${token.name}`}
-                          onClick={() => setDeleting(token)}
-                        >
-                          {t('tokens.delete')}
-                        </Button>
-                      </td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            )}
-          </Card>
-        )}
-      </Loaded>
-      {making ? (
+    <AddPage
+      title={t('nav.tokens')}
+      lead={t('tokens.lead')}
+      add={t('tokens.make')}
+      dialog={(onClose) => (
         <MakeToken
-          onClose={() => setMaking(false)}
+          onClose={onClose}
           onMade={(made) => {
-            setMaking(false);
+            onClose();
             setCreated(made);
             tokens.refresh();
           }}
         />
-      ) : null}
+      )}
+    >
+      <ListCard
+        query={tokens}
+        empty={{ title: t('tokens.none.title'), text: t('tokens.none.text') }}
+        height={220}
+      >
+        {(items) => <TokenTable items={items} onDelete={setDeleting} />}
+      </ListCard>
       {created ? (
         <Dialog title={t('tokens.secret', { name: created.name })} onClose={() => setCreated(null)}>
           <div class="claim">
@@ -96,7 +57,47 @@ export function Tokens() {
       {deleting ? (
         <DeleteToken token={deleting} onClose={() => setDeleting(null)} onDone={tokens.refresh} />
       ) : null}
-    </>
+    </AddPage>
+  );
+}
+
+function TokenTable({ items, onDelete }: { items: Token[]; onDelete: (token: Token) => void }) {
+  return (
+    <table class="table">
+      <thead>
+        <tr>
+          <th scope="col">{t('tokens.name')}</th>
+          <th scope="col">{t('tokens.created')}</th>
+          <th scope="col">{t('tokens.used')}</th>
+          <th scope="col">
+            <span class="visually-hidden">{t('tokens.delete')}</span>
+          </th>
+        </tr>
+      </thead>
+      <tbody>
+        {items.map((token) => (
+          <tr key={token.id}>
+            <td class="lead break">{token.name}</td>
+            <td data-label={t('tokens.created')}>
+              <When at={token.createdAt} />
+            </td>
+            <td data-label={t('tokens.used')}>
+              {token.lastUsedAt ? <When at={token.lastUsedAt} /> : t('common.never')}
+            </td>
+            <td class="right">
+              <Button
+                compact
+                kind="danger"
+                label={`${t('tokens.delete')}: ${token.name}`}
+                onClick={() => onDelete(token)}
+              >
+                {t('tokens.delete')}
+              </Button>
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
   );
 }
 

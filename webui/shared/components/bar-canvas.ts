@@ -23,6 +23,8 @@ export function drawBars(element: HTMLElement, spec: BarSpec): uPlot {
       width: element.clientWidth,
       height,
       legend: { show: false },
+      // Room for half of the newest bar's name.
+      padding: [8, 24, 0, 0],
       cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
       scales: {
         x: { time: false, range: [-0.6, values.length - 0.4] },
@@ -41,12 +43,17 @@ export function drawBars(element: HTMLElement, spec: BarSpec): uPlot {
       axes: [
         {
           ...axis,
-          size: 28,
-          gap: 6,
+          size: 30,
+          gap: 10,
           grid: { show: false },
           space: 64,
           incrs: [1, 2, 3, 4, 5, 6, 7, 10, 15],
-          values: (_chart, splits) => splits.map((at) => (Number.isInteger(at) ? (names[at] ?? '') : '')),
+          // Counted back from the newest: the bar one looks for first has its name.
+          splits: (_chart, _axis, _least, _most, step) => {
+            const every = Math.max(1, Math.round(step));
+            return names.map((_name, at) => at).filter((at) => (names.length - 1 - at) % every === 0);
+          },
+          values: (_chart, splits) => splits.map((at) => names[at] ?? ''),
         },
         {
           ...axis,

@@ -1,15 +1,27 @@
 import { signal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useId, useState } from 'preact/hooks';
+import type { DiskState } from '#protocol/messages.ts';
 import { reachable } from '../api.ts';
 import { explain } from '../errors.ts';
-import { formatDateTime, formatRelative } from '../format.ts';
+import { formatMoment, formatRelative } from '../format.ts';
 import { LANGUAGES, language, setLanguage } from '../i18n.ts';
 import { sharedText as t } from '../text.ts';
 import { setTheme, theme } from '../theme.ts';
 import { Icon, type IconName, Spinner } from './icon.tsx';
 
 export type Tone = 'plain' | 'good' | 'warn' | 'bad' | 'live';
+
+/** How bad the state of a disk is, the same on both dashboards. */
+export const DISK_TONES: Record<DiskState, Tone> = {
+  ok: 'good',
+  slow: 'warn',
+  full: 'warn',
+  absent: 'bad',
+  foreign: 'bad',
+  read_only: 'bad',
+  failing: 'bad',
+};
 
 /** A state in a word, with a mark whose shape differs too. */
 export function Badge({ tone = 'plain', children }: { tone?: Tone; children: ComponentChildren }) {
@@ -152,7 +164,7 @@ export function When({ at }: { at: string }) {
     return () => clearInterval(timer);
   }, []);
   return (
-    <time dateTime={at} title={formatDateTime(at)}>
+    <time dateTime={at} title={formatMoment(at)}>
       {formatRelative(at, Math.max(now, Date.now()))}
     </time>
   );

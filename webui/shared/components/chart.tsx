@@ -21,11 +21,13 @@ interface ChartProps {
   /** Said instead of the hint when there is nothing to see. */
   empty: string;
   axis: (value: number) => string;
+  /** What the axis counts, where its figures do not say. */
+  unit?: string;
   height?: number;
 }
 
 /** Bars for those who see them, the same figures in a table for those who do not. */
-export function BarChart({ caption, columns, rows, hint, empty, axis, height = 200 }: ChartProps) {
+export function BarChart({ caption, columns, rows, hint, empty, axis, unit = '', height = 200 }: ChartProps) {
   const place = useRef<HTMLDivElement>(null);
   const [pointed, setPointed] = useState<number | null>(null);
   const key = rows.map((row) => `${row.name}:${row.value}`).join();
@@ -67,6 +69,11 @@ export function BarChart({ caption, columns, rows, hint, empty, axis, height = 2
       <figcaption class="chart-read">
         {row ? <span class="strong">{row.reading}</span> : <span class="soft">{nothing ? empty : hint}</span>}
       </figcaption>
+      {unit === '' || nothing ? null : (
+        <span class="chart-unit soft small" aria-hidden="true">
+          {unit}
+        </span>
+      )}
       <div class="chart-canvas" ref={place} style={{ height: `${height}px` }} aria-hidden="true" />
       <div class="visually-hidden">
         <table>

@@ -11,6 +11,7 @@ export function EarningsChart({ days, height }: { days: Earnings['days']; height
       columns={[t('chart.day'), t('chart.credits'), t('chart.bytes'), t('chart.requests')]}
       hint={t('chart.hint')}
       empty={t('chart.empty')}
+      unit={t('chart.credits.unit')}
       axis={(value) => formatNumber(value, value < 1 ? 4 : 2)}
       height={height}
       rows={days.map((day) => ({

@@ -1,4 +1,5 @@
 import type { ComponentChildren } from 'preact';
+import { sharedText as t } from '../text.ts';
 
 /** The top of a page: its name, one sentence, what one can do here. */
 export function Head(props: {
@@ -20,6 +21,15 @@ export function Head(props: {
       </div>
       {props.children ? <div class="actions">{props.children}</div> : null}
     </div>
+  );
+}
+
+/** The first stop of the keyboard: past the navigation. */
+export function SkipLink() {
+  return (
+    <button type="button" class="skip" onClick={() => document.getElementById('main')?.focus()}>
+      {t('common.skip')}
+    </button>
   );
 }
 

@@ -44,7 +44,7 @@ export function Wizard({ settings }: { settings: HouseholdSettings }) {
         const diskChosen = now.disk.state !== 'absent';
         const step = stepOf(first === 'welcome' ? named : undefined, { setupNeeded: false, diskChosen });
         return (
-          <Frame step={step}>
+          <Frame step={step} words={step === 'pair' && isPaired(now.link.state) ? 'paired' : step}>
             {step === 'language' ? <LanguageStep /> : null}
             {step === 'password' ? <PasswordStep /> : null}
             {step === 'disk' ? <DiskStep /> : null}
@@ -58,7 +58,8 @@ export function Wizard({ settings }: { settings: HouseholdSettings }) {
 }
 
 /** Mark, how far one is, one card. */
-function Frame({ step, children }: { step: Step; children: ComponentChildren }) {
+function Frame(props: { step: Step; words?: Step | 'paired'; children: ComponentChildren }) {
+  const { step, words = step, children } = props;
   const heading = useRef<HTMLHeadingElement>(null);
   const first = useRef(true);
   // Before anybody can see it and begin to type: late, it would take the focus out of a field.
@@ -66,9 +67,9 @@ function Frame({ step, children }: { step: Step; children: ComponentChildren }) 
     // A step that takes the place of another is told by its heading; the page as it opens is not.
     if (!first.current) heading.current?.focus();
     first.current = false;
-  }, [step]);
+  }, [words]);
   const at = STEPS.indexOf(step);
-  document.title = `${t(`wizard.${step}.title`)} · ${t('app.title')}`;
+  document.title = `${t(`wizard.${words}.title`)} · ${t('app.title')}`;
   return (
     <main class="wizard">
       <div class="wizard-top">
@@ -93,9 +94,9 @@ function Frame({ step, children }: { step: Step; children: ComponentChildren }) 
         <div class="door-lead">
           <p class="soft small">{t('wizard.at', { n: at + 1, of: STEPS.length })}</p>
           <h1 ref={heading} tabIndex={-1}>
-            {t(`wizard.${step}.title`)}
+            {t(`wizard.${words}.title`)}
           </h1>
-          <p class="soft">{t(`wizard.${step}.lead`)}</p>
+          <p class="soft">{t(`wizard.${words}.lead`)}</p>
         </div>
         {children}
       </div>
@@ -203,13 +204,14 @@ function LineStep({ settings }: { settings: HouseholdSettings }) {
   );
 }
 
+const isPaired = (linkState: string) => linkState !== 'unpaired' && linkState !== 'pairing';
+
 function PairStep({ linkState }: { linkState: string }) {
   const finish = useAction(async () => {
     await changeSettings({ wizardDone: true });
     navigate(href());
   });
-  const unpaired = linkState === 'unpaired' || linkState === 'pairing';
-  if (!unpaired) {
+  if (isPaired(linkState)) {
     return (
       <>
         <Note tone="good">

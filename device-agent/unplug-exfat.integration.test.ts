@@ -1,0 +1,3 @@
+import { testUnplugging } from './unplug-fixture.ts';
+
+testUnplugging('exfat');

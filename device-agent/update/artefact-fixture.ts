@@ -1,0 +1,61 @@
+import { createHash } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { build } from 'esbuild';
+import { buildAgent } from '#agent/build.ts';
+import type { Architecture } from '#protocol/release.ts';
+import { architectureOf } from '#protocol/release.ts';
+
+/** What an artefact does beside being the agent. */
+export type Fault =
+  | 'none'
+  /** Ends at its start. */
+  | 'crashes'
+  /** Never gets to anything. */
+  | 'hangs'
+  /** Starts, links, and serves nobody: no token is good to it. */
+  | 'cannot-serve'
+  /** Is not what it was released as. */
+  | 'lies';
+
+const NOT_ASKED = `process.argv[2] !== '--version'`;
+const FAULTS: Record<Fault, string> = {
+  none: '',
+  crashes: `if (${NOT_ASKED}) process.exit(9);`,
+  hangs: `if (${NOT_ASKED}) for (;;);`,
+  'cannot-serve': `require('node:crypto').timingSafeEqual = () => false;`,
+  lies: `if (!(${NOT_ASKED})) { console.log('{"version":"9.9.9","architecture":"x64"}'); process.exit(0); }`,
+};
+
+export interface BuiltArtefact {
+  file: string;
+  version: string;
+  sha256: string;
+  sizeBytes: number;
+}
+
+/** The architecture of this machine, which tests release for. */
+export const HERE = architectureOf(process.arch) as Architecture;
+
+/** The agent of a version as one file, for `HEARTH_UPDATE_RUNNER` = this Node. */
+export async function buildArtefact(
+  folder: string,
+  version: string,
+  fault: Fault = 'none',
+): Promise<BuiltArtefact> {
+  const bundle = await buildAgent(path.join(folder, `bundle-${version}`), version);
+  const file = path.join(folder, `agent-${version}.cjs`);
+  await build({
+    entryPoints: [bundle],
+    outfile: file,
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node20.11',
+    logLevel: 'error',
+  });
+  const program = (await readFile(file, 'utf8')).replace(/^#!.*\n/, '');
+  await writeFile(file, `${FAULTS[fault]}\n${program}`);
+  const bytes = await readFile(file);
+  return { file, version, sha256: createHash('sha256').update(bytes).digest('hex'), sizeBytes: bytes.length };
+}

@@ -1,0 +1,59 @@
+import { createHash } from 'node:crypto';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { AGENT_VERSION } from '#agent/version.ts';
+import { compress, pack } from '../archive.ts';
+import type { Executable } from '../executable/build.ts';
+import type { SigningKey } from '../openwrt/usign.ts';
+import { signText } from '../openwrt/usign.ts';
+import type { PayloadFile } from '../payload.ts';
+import { programPayload, stage } from '../payload.ts';
+
+/** The program with what systemd and the kernel are to know of it. */
+export function linuxPayload(executable: Executable, webui?: string): PayloadFile[] {
+  const own = (name: string, to: string): PayloadFile => ({
+    path: to,
+    mode: 0o644,
+    source: { file: path.join(import.meta.dirname, name) },
+  });
+  return [
+    ...programPayload(executable, webui),
+    own('hearth.service', '/etc/systemd/system/hearth.service'),
+    own('90-hearth.conf', '/etc/sysctl.d/90-hearth.conf'),
+  ];
+}
+
+/**
+ * Writes a release for Linux with systemd: an archive for each executable, their hashes, the signature over those, and
+ * install.sh, which checks them.
+ * @param epochS of every file in the archives, seconds since 1970
+ * @param key null: not signed, and install.sh will not take it
+ */
+export async function writeRelease(
+  executables: readonly Executable[],
+  folder: string,
+  options: { epochS: number; key: SigningKey | null; webui?: string },
+): Promise<void> {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const sums: string[] = [];
+  for (const executable of executables) {
+    const name = `hearth-agent_${AGENT_VERSION}_${executable.target.name}.tar.gz`;
+    const work = mkdtempSync(path.join(tmpdir(), 'hearth-linux-'));
+    try {
+      const root = path.join(work, 'root');
+      stage(linuxPayload(executable, options.webui), root);
+      const tar = await pack(root, path.join(work, 'tar'), ['./etc', './usr'], options.epochS);
+      await compress(tar, path.join(folder, name));
+    } finally {
+      rmSync(work, { recursive: true, force: true });
+    }
+    const hash = createHash('sha256').update(readFileSync(path.join(folder, name)));
+    sums.push(`${hash.digest('hex')}  ${name}\n`);
+  }
+  const text = Buffer.from(sums.join(''));
+  writeFileSync(path.join(folder, 'SHA256SUMS'), text);
+  if (options.key !== null) writeFileSync(path.join(folder, 'SHA256SUMS.sig'), signText(options.key, text));
+  cpSync(path.join(import.meta.dirname, 'install.sh'), path.join(folder, 'install.sh'));
+}
