@@ -6,6 +6,7 @@ import type { TestContext } from 'node:test';
 import { describe, it } from 'node:test';
 import * as z from 'zod';
 import { environmentSchema, readOptions } from '#agent/options.ts';
+import { MOST_WORKERS } from '#agent/serve/workers/count.ts';
 import { isRoot, tempFolder } from '#agent/store/store-fixture.ts';
 import { needsTool, requireTool } from '#test/support/tools.ts';
 import { stage } from '../payload.ts';
@@ -21,7 +22,9 @@ const OF_THE_SERVICE = ['enabled', 'open_wan'];
 
 /** The options as the init script declares them: name, type, default. */
 function declared(): Map<string, { type: string; fallback: string | undefined }> {
-  const tuples = readFileSync(INIT, 'utf8').matchAll(/^\t\t'(\w+):((?:[^':(]|\([^)]*\))+)(?::([^']*))?'/gm);
+  const tuples = readFileSync(INIT, 'utf8').matchAll(
+    /^\t\t'(\w+):((?:[^':(]|\((?:[^()]|\([^()]*\))*\))+)(?::([^']*))?'/gm,
+  );
   return new Map([...tuples].map(([, name = '', type = '', fallback]) => [name, { type, fallback }]));
 }
 
@@ -54,7 +57,8 @@ describe('options of /etc/config/hearth', () => {
         assert.equal(Number(range[1]), name.endsWith('_port') ? 1 : minimum, `${name}: least`);
         assert.equal(Number(range[2]), maximum, `${name}: most`);
       }
-      const choices = /^or\((.*)\)$/.exec(type);
+      if (name === 'workers') assert.equal(type, `or("auto",range(1,${MOST_WORKERS}))`);
+      const choices = /^or\(([^()]*)\)$/.exec(type);
       if (choices) assert.deepEqual(JSON.parse(`[${choices[1]}]`), property.enum, name);
       if (fallback !== undefined && 'default' in property)
         assert.equal(fallback, String(property.default), name);
@@ -161,6 +165,7 @@ describe('init script under busybox ash', { ...ROOT, ...needsTool('busybox') }, 
       tls_cert: '/etc/config/hearth',
       tls_key: '/etc/config/hearth',
       port_mapping: '0',
+      workers: '2',
       update_root: '/etc/config/hearth',
     };
     const names = [...declared()].filter(([name]) => !OF_THE_SERVICE.includes(name));

@@ -149,9 +149,9 @@ function realPackage(target: Target): Promise<string> {
   made.set(target.name, file);
   return file;
 }
+const out = mkdtempSync(path.join(tmpdir(), 'hearth-real-'));
+after(() => rmSync(out, { recursive: true }));
 async function makePackage(target: Target): Promise<string> {
-  const out = mkdtempSync(path.join(tmpdir(), 'hearth-real-'));
-  after(() => rmSync(out, { recursive: true }));
   const files = agentPayload(await buildExecutable({ target, base: 'npm' }));
   return writeIpk(agentPackage(target.openwrt[0] ?? '', files), out, EPOCH_S);
 }
