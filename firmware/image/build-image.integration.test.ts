@@ -88,7 +88,7 @@ function inImage(image: string, path: string): { text: string; mode: string } {
 test('an image of 24.10: packages, overlay, one partition size, hashes, a signature signify takes', async (t) => {
   const { options, keys, said, folder } = rig(t, 'orangepi-pc', '24.10.5');
   const feed = { url: 'https://feed.example/24.10/', publicKey: readFileSync(keys.public, 'utf8') };
-  const settings = ["hearth.agent.fleet_url=https://fleet.example/it's"];
+  const settings = ["hearth.main.fleet_url=https://fleet.example/it's"];
   const overlay = { ...options.overlay, feed, settings, sshKeys: 'ssh-ed25519 AAAA me\n' };
   // As an earlier run left them.
   writeFileSync(join(options.imagebuilder, 'packages', 'hearth-agent_0.0.9-r1_old.ipk'), '');
@@ -115,7 +115,7 @@ test('an image of 24.10: packages, overlay, one partition size, hashes, a signat
   const conf = 'src/gz hearth https://feed.example/24.10/arm_cortex-a7_neon-vfpv4\n';
   assert.equal(inImage(file, 'etc/opkg/customfeeds.conf').text, conf);
   const script = inImage(file, 'etc/uci-defaults/90-hearth-image').text;
-  assert.match(script, /uci set 'hearth\.agent\.fleet_url=https:\/\/fleet\.example\/it'\\''s'/);
+  assert.match(script, /uci set 'hearth\.main\.fleet_url=https:\/\/fleet\.example\/it'\\''s'/);
   const checked = spawnSync('sha256sum', ['-c', 'SHA256SUMS'], { cwd: out, encoding: 'utf8' });
   assert.equal(checked.status, 0, checked.stdout + checked.stderr);
   const verify = () =>

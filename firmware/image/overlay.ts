@@ -20,7 +20,7 @@ export interface OverlayOptions {
   feed: { url: string; publicKey: string } | null;
   /** For root's login by SSH, as in authorized_keys; null: none. */
   sshKeys: string | null;
-  /** UCI options set at the first start, such as `hearth.agent.fleet_url=https://...`. */
+  /** UCI options set at the first start, such as `hearth.main.fleet_url=https://...`. */
   settings: string[];
   packageArch: string;
 }
