@@ -1,7 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { buildAgent } from '#agent/build.ts';
 import type { Board } from '#firmware/qemu/board.ts';
 import { messageOf } from '#protocol/errors.ts';
 import { BoardSystem, memoryOf, mostResident } from '#test/qemu/board-system.ts';
@@ -24,7 +23,6 @@ export const arm: Bench = async (context) => {
   if (spawnSync('qemu-system-arm', ['--version']).status !== 0) {
     return context.progress('arm: skipped, needs qemu-system-arm (apt-get install qemu-system-arm)');
   }
-  await buildAgent();
   for (const memoryMib of [512, 1024]) await onBoard(context, memoryMib);
 };
 
@@ -38,13 +36,13 @@ async function onBoard({ emit, progress, measureMs }: BenchContext, memoryMib: n
   const { board } = rig;
   try {
     say('Node alone');
-    await board.mustRun(`/system/bin/node -e "${BARE_SERVER}" > /dev/null 2>&1 & echo $! > /run/bare.pid`);
+    await board.mustRun(`/usr/lib/hearth/node -e "${BARE_SERVER}" > /dev/null 2>&1 & echo $! > /run/bare.pid`);
     await board.mustRun('until netstat -ltn | grep -q ":9 "; do sleep 1; done', 240_000);
     await sleep(SETTLE_MS);
     rss('Node alone', (await memoryOf(board, '$(cat /run/bare.pid)')).rssBytes);
     await board.mustRun('kill $(cat /run/bare.pid)');
 
-    const agent = '$(cat /run/agent.pid)';
+    const agent = '$(agent-pid)';
     const idle = async (name: string) => {
       await sleep(SETTLE_MS);
       const found = await memoryOf(board, agent);
@@ -106,7 +104,7 @@ async function onBoard({ emit, progress, measureMs }: BenchContext, memoryMib: n
     await idle('idle after serving');
     await board.stopAgent();
     say('hashing');
-    const hashed = await board.mustRun(`/system/bin/node -e "${HASHING.replaceAll('\n', '')}"`, 60_000);
+    const hashed = await board.mustRun(`/usr/lib/hearth/node -e "${HASHING.replaceAll('\n', '')}"`, 60_000);
     report('SHA-256', Number(hashed) / 1e6, 'MB/s (emulated)');
   } catch (error) {
     console.error(rig.logs());

@@ -66,11 +66,18 @@ const context = {
 };
 if (!values.json) console.log(`${describeMachine()}\n`);
 else console.error(describeMachine());
-for (const name of names) await BENCHES[name]?.(context);
+let failed = false;
+for (const name of names) {
+  // What was measured is kept, whatever becomes of the rest.
+  await BENCHES[name]?.(context).catch((error: unknown) => {
+    failed = true;
+    console.error(`${name}: broke off:`, error);
+  });
+  if (!values.json && figures.length > 0) console.log(`${asTable(figures.splice(0))}\n`);
+}
 if (!values.json) {
-  console.log(asTable(figures));
   console.log(
-    '\nx nginx-...: ours beside nginx in the same run, above 1 ours is better (for CPU s/GB: bytes per CPU second).',
+    'x nginx-...: ours beside nginx in the same run, above 1 ours is better (for CPU s/GB: bytes per CPU second).',
   );
 }
-process.exit(0);
+process.exit(failed ? 1 : 0);

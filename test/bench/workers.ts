@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AGENT_ENVIRONMENT, buildAgent } from '#agent/build.ts';
+import { waitFor } from '#fleet/client/fleet-api.ts';
 import type { Site } from '#protocol/http-fleet.ts';
 import type { TestBox } from '#test/support/box.ts';
 import { mintFor } from '#test/support/minting.ts';
@@ -63,7 +64,8 @@ export const workers: Bench = async (context) => {
         HEARTH_TLS_PORT: String(securePort),
       });
       await system.untilRoutable(box);
-      servers.push(ours(system, site, box, count, securePort));
+      const pids = [box.pid, ...(await workersOf(box.pid, count))];
+      servers.push(ours(system, site, box, { count, securePort, pids }));
     }
     for (const count of COUNTS) {
       const nginx = await startNginx('tuned', system.origin.root, system.directory, certificate, count);
@@ -87,14 +89,34 @@ export const workers: Bench = async (context) => {
   }
 };
 
-function ours(system: TestSystem, site: Site, box: TestBox, count: number, securePort: number): Server {
+/** The worker processes, once all are there; the agent has other children too, which come and go. */
+async function workersOf(pid: number, count: number): Promise<number[]> {
+  const script = (of: number) => readFileSync(`/proc/${of}/cmdline`, 'utf8').split('\0')[1];
+  const isWorker = (child: number) => {
+    try {
+      return script(child) === script(pid);
+    } catch {
+      return false;
+    }
+  };
+  return waitFor(async () => {
+    const workers = childrenOf(pid).filter(isWorker);
+    return workers.length === (count === 1 ? 0 : count) ? workers : null;
+  }, 'the workers are not there');
+}
+
+function ours(
+  system: TestSystem,
+  site: Site,
+  box: TestBox,
+  { count, securePort, pids }: { count: number; securePort: number; pids: number[] },
+): Server {
   const scope = { boxId: box.id, siteId: site.id, prefix: '/bench/', maxBytes: 2 ** 47 };
   const paths = (bytes: number) =>
     Array.from({ length: CONNECTIONS }, () => {
       const token = mintFor(system, { ...scope, expiresAtMs: Date.now() + 3_600_000 });
       return `/c/${token}/${site.id}${pathOf(bytes)}`;
     });
-  const pids = [box.pid, ...childrenOf(box.pid)];
   return { name: `hearth ${count}`, port: box.contentPort, securePort, pids, paths };
 }
 

@@ -219,11 +219,13 @@ describe('the LAN dashboard, as a household lives with it', needsTool('chromium'
     async (t) => {
       const view = PHONE;
       const folder = mkdtempSync(join(tmpdir(), 'hearth-browser-disks-'));
-      t.after(() => rmSync(folder, { recursive: true, force: true }));
       const [first, second] = [join(folder, 'mnt-1'), join(folder, 'mnt-2')];
       for (const mount of [first, second]) mkdirSync(mount);
       const words = boxTexts(view);
       const blue = new TestDisk(t, 'ext4', { label: 'blue' });
+      const red = new TestDisk(t, 'ext4', { label: 'red' });
+      // What was registered first is done first: the disks are unmounted by then.
+      t.after(() => rmSync(folder, { recursive: true, force: true }));
       blue.plugIn(first);
       const donor = await visitBox('donor', view, { HEARTH_DISK: '' });
       await walkTo(donor.visit, words, 'disk');
@@ -245,7 +247,6 @@ describe('the LAN dashboard, as a household lives with it', needsTool('chromium'
       const { visit } = await visitBox('adopter', view, { HEARTH_DISK: '' });
       const { page } = visit;
       await walkTo(visit, words, 'disk');
-      const red = new TestDisk(t, 'ext4', { label: 'red' });
       red.plugIn(second);
       await visit.sees(/red/);
       await page.getByLabel(/blue/).check();
