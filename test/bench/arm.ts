@@ -36,7 +36,9 @@ async function onBoard({ emit, progress, measureMs }: BenchContext, memoryMib: n
   const { board } = rig;
   try {
     say('Node alone');
-    await board.mustRun(`/usr/lib/hearth/node -e "${BARE_SERVER}" > /dev/null 2>&1 & echo $! > /run/bare.pid`);
+    await board.mustRun(
+      `/usr/lib/hearth/node -e "${BARE_SERVER}" > /dev/null 2>&1 & echo $! > /run/bare.pid`,
+    );
     await board.mustRun('until netstat -ltn | grep -q ":9 "; do sleep 1; done', 240_000);
     await sleep(SETTLE_MS);
     rss('Node alone', (await memoryOf(board, '$(cat /run/bare.pid)')).rssBytes);

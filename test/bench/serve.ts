@@ -1,6 +1,10 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import * as z from 'zod';
 import { testCertificate } from '#agent/serve/tls/test-certificate.ts';
 import { testPort } from '#test/support/system.ts';
 import type { Bench, BenchContext, ServingBox } from './bench.ts';
@@ -40,7 +44,8 @@ interface Server {
 
 /**
  * The box's content server, as it ships, beside nginx: bytes a second, and CPU seconds for 10^9 bytes. Each case runs on every
- * server in turn, round after round, so that what drifts on the machine drifts for all.
+ * server in turn, round after round, so that what drifts on the machine drifts for all. `node-bare` is a Node process that
+ * sends from memory and does nothing else: what no server written for Node goes below.
  */
 export const serve: Bench = async (context) => {
   const why = cannotPin();
@@ -57,6 +62,7 @@ export const serve: Bench = async (context) => {
     },
   );
   const peers: Nginx[] = [];
+  const stop = new AbortController();
   try {
     await startAsShipped(box);
     for (const kind of ['packaged', 'tuned'] as const) {
@@ -64,13 +70,14 @@ export const serve: Bench = async (context) => {
       if (nginx) peers.push(nginx);
       else context.progress(`serve: without nginx-${kind}, it is not installed`);
     }
-    const servers = [ours(box, securePort), ...peers.map(theirs)];
+    const servers = [ours(box, securePort), ...peers.map(theirs), await startBare(certificate, stop.signal)];
     for (const server of servers) pinServer(server.pids);
     for (const size of SIZES) {
       for (const connections of CONNECTIONS) await oneCase(context, servers, { ...size, connections });
     }
     for (const secure of SECURE_CASES) await oneCase(context, servers, { ...secure, secure: true });
   } finally {
+    stop.abort();
     for (const peer of peers) await peer.stop();
     await box.close();
     rmSync(folder, { recursive: true, force: true });
@@ -100,6 +107,19 @@ function ours(box: ServingBox, securePort: number): Server {
 function theirs(nginx: Nginx): Server {
   const { name, port, securePort, workerPids: pids } = nginx;
   return { name, port, securePort, pids, paths: (bytes) => [pathOf(bytes)] };
+}
+
+/** Runs until it is told to stop. */
+async function startBare({ cert, key }: CertificateFiles, stop: AbortSignal): Promise<Server> {
+  const program = join(import.meta.dirname, 'bare-program.ts');
+  const child = spawn(process.execPath, [program, cert, key], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const end = () => child.kill('SIGKILL');
+  stop.addEventListener('abort', end);
+  process.once('exit', end);
+  const [line] = await once(createInterface({ input: child.stdout }), 'line');
+  const [port = 0, securePort = 0] = z.array(z.int()).parse(JSON.parse(String(line)));
+  const paths = (bytes: number) => [pathOf(bytes)];
+  return { name: 'node-bare', port, securePort, pids: [child.pid ?? 0], paths };
 }
 
 async function oneCase(
