@@ -19,6 +19,8 @@ export interface HomeOptions {
   ipv6?: boolean;
   /** No IPv4 at all. */
   ipv4?: boolean;
+  /** Every connection goes out from a port of its own that nobody can guess: a symmetric NAT. */
+  symmetric?: boolean;
   /** The router's own address outside: another NAT's network, if not public. */
   wanAddress?: string;
 }
@@ -46,11 +48,12 @@ export class Home {
   readonly internet: Machine;
   readonly #folder: string;
   readonly #ipv6: boolean;
+  readonly #symmetric: boolean;
   #wanAddress: string;
   #daemon: ChildProcess | null = null;
 
   constructor(t: TestContext, options: HomeOptions = {}) {
-    const { ipv6 = false, ipv4 = true, wanAddress = WAN.router } = options;
+    const { ipv6 = false, ipv4 = true, symmetric = false, wanAddress = WAN.router } = options;
     this.#folder = mkdtempSync(join(tmpdir(), 'hearth-netns-'));
     t.after(() => rmSync(this.#folder, { recursive: true, force: true }));
     const { box, other, router, internet } = machines(t, 'box', 'other', 'router', 'internet');
@@ -59,6 +62,7 @@ export class Home {
     this.router = router;
     this.internet = internet;
     this.#ipv6 = ipv6;
+    this.#symmetric = symmetric;
     this.#wanAddress = wanAddress;
     router.ip('link', 'add', 'lan', 'type', 'bridge');
     router.ip('link', 'set', 'lan', 'up');
@@ -97,6 +101,8 @@ export class Home {
     if (!address.startsWith('5.6.7.'))
       this.internet.ip('addr', 'replace', `${address.replace(/\d+$/, '1')}/24`, 'dev', 'eth0');
     this.router.ip('route', 'replace', 'default', 'via', address.replace(/\d+$/, '1'));
+    // The provider's own routers know at once; here it would take until the address is asked for anew.
+    this.internet.ip('neigh', 'flush', 'dev', 'eth0');
     this.#wanAddress = address;
   }
 
@@ -122,7 +128,7 @@ table inet filter {
   chain prerouting { type nat hook prerouting priority -100; jump prerouting_miniupnpd; }
   chain postrouting {
     type nat hook postrouting priority 100;
-    meta nfproto ipv4 oifname "wan" masquerade
+    meta nfproto ipv4 oifname "wan" masquerade${this.#symmetric ? ' random,fully-random' : ''}
     jump postrouting_miniupnpd
   }
 }

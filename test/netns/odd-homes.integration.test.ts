@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LAN, LAN6, WAN } from './home.ts';
+import { until } from './logged.ts';
 import { needsNamespaces } from './namespaces.ts';
-import { CONTENT_PORT, Town, until } from './town.ts';
+import { CONTENT_PORT, Town } from './town.ts';
 
 const AT_HOME = `http://${WAN.router}:${CONTENT_PORT}`;
 const FORWARD = `${CONTENT_PORT} -> ${LAN.box}:${CONTENT_PORT}`;

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { LAN, WAN } from './home.ts';
+import { until } from './logged.ts';
 import { needsNamespaces } from './namespaces.ts';
-import { CONTENT_PORT, SECURE_PORT, Town, until } from './town.ts';
+import { CONTENT_PORT, SECURE_PORT, Town } from './town.ts';
 
 const AT_HOME = `http://${WAN.router}:${CONTENT_PORT}`;
 const INNER_PORT = 7443;

@@ -1,91 +1,22 @@
-import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { testCertificate } from '#agent/serve/tls/test-certificate.ts';
 import { testDatabase } from '#test/support/postgres.ts';
 import { Home, type HomeOptions, LAN6, WAN } from './home.ts';
+import { Download, Logged, until } from './logged.ts';
 import type { Machine } from './namespaces.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const TOKEN = 'a-token-of-twenty-or-more-characters';
-const PATIENCE_MS = 60_000;
 export const CONTENT_PORT = 7090;
 /** Where relays take boxes' TLS, and boxes are asked to. */
 export const SECURE_PORT = 7444;
 const BOX_DOMAIN = 'boxes.example.org';
-
-/** A program of ours on one of the machines, with its log. */
-class Logged {
-  readonly child: ChildProcess;
-  readonly lines: string[] = [];
-  #rest = '';
-  #errors = '';
-
-  constructor(child: ChildProcess) {
-    this.child = child;
-    child.stdout?.on('data', (piece) => {
-      const parts = (this.#rest + String(piece)).split('\n');
-      this.#rest = parts.pop() ?? '';
-      this.lines.push(...parts);
-    });
-    child.stderr?.on('data', (piece) => {
-      this.#errors = `${this.#errors}${piece}`.slice(-5_000);
-    });
-  }
-
-  /** Waits for a log line with this message, from line `from` on. */
-  async said(message: string, from = 0): Promise<Record<string, unknown>> {
-    return until(
-      `"${message}"`,
-      () => this.found(message, from),
-      () => this.text(),
-    );
-  }
-
-  found(message: string, from = 0): Record<string, unknown> | null {
-    for (const line of this.lines.slice(from)) {
-      if (!line.includes(message)) continue;
-      const entry = JSON.parse(line) as Record<string, unknown>;
-      if (entry.msg === message) return entry;
-    }
-    return null;
-  }
-
-  text(): string {
-    return `${this.lines.slice(-60).join('\n')}\n${this.#errors}`;
-  }
-
-  async end(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
-    if (this.child.exitCode === null && this.child.signalCode === null) {
-      const exited = once(this.child, 'exit');
-      this.child.kill(signal);
-      await exited;
-    }
-    return this.child.exitCode;
-  }
-}
-
-/** Waits until it is so. @throws with `about` when it is not in time */
-export async function until<T>(
-  what: string,
-  probe: () => T | null | undefined | false | Promise<T | null | undefined | false>,
-  about: () => string = () => '',
-  timeoutMs = PATIENCE_MS,
-): Promise<T> {
-  const deadline = performance.now() + timeoutMs;
-  for (;;) {
-    const found = await probe();
-    if (found) return found;
-    if (performance.now() > deadline) throw new Error(`not in time: ${what}\n${about()}`);
-    await sleep(100);
-  }
-}
 
 /** A home with a real box in it, and a real fleet on the internet outside, that knows nothing of private addresses. */
 export class Town {
@@ -224,6 +155,65 @@ export class Town {
     await this.box?.end('SIGTERM');
     this.startBox({ HEARTH_TLS_CERT: files.cert, HEARTH_TLS_KEY: files.key, ...env });
     return name;
+  }
+
+  /** Asks the fleet's API to do something, as an operator. */
+  async post<T>(path: string, body: unknown): Promise<T> {
+    return JSON.parse(
+      await ask(this.home.internet, `http://${this.#fleetHost}:7080/api/v1${path}`, body),
+    ) as T;
+  }
+
+  /**
+   * An origin on the internet with one file of noise, that the box comes to hold.
+   * @returns the file's SHA-256, and the name of its site
+   */
+  async hold(path: string, sizeBytes: number): Promise<{ sha256: string; hostname: string }> {
+    const origin = this.home.internet.spawn(process.execPath, [
+      join(ROOT, 'test', 'netns', 'origin-program.ts'),
+      this.#fleetHost.replace(/^\[|\]$/g, ''),
+      String(sizeBytes),
+    ]);
+    const [said] = await once(origin.stdout as NodeJS.ReadableStream, 'data');
+    const { sha256 } = JSON.parse(String(said)) as { sha256: string };
+    const hostname = 'site.example.org';
+    const site = await this.post<{ id: string }>('/sites', {
+      hostname,
+      origin: `http://${this.#fleetHost}:8000`,
+      tenantName: hostname,
+    });
+    await this.post('/assets', { siteId: site.id, paths: [path] });
+    const [asset] = await until(
+      'read from the origin',
+      async () => {
+        const rows = await this.query("SELECT id FROM assets WHERE state = 'ready'");
+        return rows.length > 0 ? rows : null;
+      },
+      () => this.#fleet?.text() ?? '',
+    );
+    const boxes = await this.query('SELECT id FROM boxes');
+    await this.post('/assignments', {
+      assets: { assetIds: [asset?.id] },
+      boxes: { boxIds: boxes.map(({ id }) => id) },
+      ttlMs: null,
+    });
+    await until(
+      'held',
+      async () => (await this.query("SELECT 1 FROM placements WHERE reported = 'held'")).length > 0,
+      () => `${this.box?.text()}\n${this.#fleet?.text()}`,
+    );
+    return { sha256, hostname };
+  }
+
+  /** A client on the internet that downloads by way of the router, and goes on by Range where it was broken off. */
+  download(hostname: string, path: string): Download {
+    return new Download(
+      this.home.internet.spawn(process.execPath, [
+        join(ROOT, 'test', 'netns', 'client-program.ts'),
+        `http://${this.#fleetHost}:7081${path}`,
+        hostname,
+      ]),
+    );
   }
 
   /** What the fleet has recorded of the box. */
