@@ -504,6 +504,7 @@ export class Agent {
       link: this.#membership.link(),
       contentUrl: this.#contentUrl,
       uplink: lineStatus(this.#uplink.view(), this.#clock.bestNow()),
+      update: this.#update.status(),
       store: this.#store,
       meter: this.#meter,
       content: this.#content,

@@ -2,6 +2,8 @@ import { rmSync } from 'node:fs';
 import path from 'node:path';
 import type { BuildOptions, Plugin } from 'esbuild';
 import { build } from 'esbuild';
+import type { Architecture } from '#protocol/release.ts';
+import { AGENT_VERSION } from './version.ts';
 
 /** Where `npm run build:agent` puts the agent as it ships: plain JavaScript, no node_modules beside it. */
 export const AGENT_BUNDLE = path.resolve(import.meta.dirname, '..', 'dist', 'agent');
@@ -68,13 +70,45 @@ const COMMON: BuildOptions = {
   logLevel: 'warning',
 };
 
+const ENTRY = path.join(import.meta.dirname, 'main.ts');
+const define = (version?: string, architecture?: Architecture): Record<string, string> => ({
+  'import.meta.dirname': '__dirname',
+  'import.meta.url': '__filename',
+  ...(version !== undefined && { HEARTH_VERSION: JSON.stringify(version) }),
+  ...(architecture !== undefined && { HEARTH_ARCHITECTURE: JSON.stringify(architecture) }),
+});
+
+/**
+ * The whole agent as one file, as updates carry it to boxes that bring a Node of their own. It says in its first lines
+ * what it is, and to no other processor's box that it could run there.
+ * @param version what it calls itself, if not what the sources say
+ */
+export async function buildAgentFile(
+  file: string,
+  architecture: Architecture,
+  version = AGENT_VERSION,
+): Promise<void> {
+  await build({
+    ...COMMON,
+    entryPoints: [ENTRY],
+    outfile: file,
+    plugins: [leaveOut],
+    banner: { js: `// hearth-agent ${version} ${architecture}` },
+    define: define(version, architecture),
+  });
+}
+
 /**
  * Bundles the agent for Node 20.11, the oldest it must run on. Libraries that are imported when needed become files
  * of their own, so that an idle box does not hold them in memory.
  * @param version what it calls itself, if not what the sources say
  * @returns the program's path
  */
-export async function buildAgent(folder = AGENT_BUNDLE, version?: string): Promise<string> {
+export async function buildAgent(
+  folder = AGENT_BUNDLE,
+  version?: string,
+  architecture?: Architecture,
+): Promise<string> {
   rmSync(folder, { recursive: true, force: true });
   const later = new Set<string>();
   const setApart: Plugin = {
@@ -90,14 +124,10 @@ export async function buildAgent(folder = AGENT_BUNDLE, version?: string): Promi
   };
   await build({
     ...COMMON,
-    entryPoints: [path.join(import.meta.dirname, 'main.ts')],
+    entryPoints: [ENTRY],
     outfile: path.join(folder, 'main.cjs'),
     plugins: [leaveOut, setApart],
-    define: {
-      'import.meta.dirname': '__dirname',
-      'import.meta.url': '__filename',
-      ...(version !== undefined && { HEARTH_VERSION: JSON.stringify(version) }),
-    },
+    define: define(version, architecture),
   });
   for (const name of later) {
     const contents = `module.exports = require(${JSON.stringify(name)});`;

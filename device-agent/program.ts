@@ -7,7 +7,7 @@ import { LogRing } from './logs/log-ring.ts';
 import { readOptions } from './options.ts';
 import { tellReach } from './reach/doctor.ts';
 import { readLaunched, START_AGAIN } from './update/launched.ts';
-import { AGENT_VERSION } from './version.ts';
+import { AGENT_VERSION, BUILT_FOR } from './version.ts';
 
 /** How often it is seen that the launcher is still there, ms. */
 const ORPHAN_MS = 2_000;
@@ -16,7 +16,7 @@ const CLOSING_MS = 30_000;
 
 // Before a version is switched to, it is asked this.
 if (process.argv[2] === '--version') {
-  const architecture = architectureOf(process.arch) ?? process.arch;
+  const architecture = BUILT_FOR ?? architectureOf(process.arch) ?? process.arch;
   process.stdout.write(`${JSON.stringify({ version: AGENT_VERSION, architecture })}\n`);
   process.exit(0);
 }

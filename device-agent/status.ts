@@ -11,6 +11,7 @@ export interface StatusParts {
   link: BoxStatus['link'];
   contentUrl: string;
   uplink: BoxStatus['uplink'];
+  update: BoxStatus['update'];
   store: Store;
   meter: ServingMeter;
   content: ContentServer;
@@ -48,6 +49,7 @@ export function statusOf(parts: StatusParts): BoxStatus {
     uplink: parts.uplink,
     holding: { held, downloading, queued, failed, bytes },
     integrity: { ...integrity.progress },
+    update: parts.update,
     unsettledBatches: parts.account.unsettled,
     unsettledBytes: parts.account.unsettledBytes,
   };

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { timeSchema } from './asset.ts';
 import { claimCodeSchema } from './ids.ts';
 import { assetStateSchema, diskStateSchema, earningsSchema } from './messages.ts';
+import { updateProgressSchema } from './release.ts';
 
 /** Bodies of the box's own API on the LAN, `/api`, that its dashboard reads. */
 
@@ -77,6 +78,15 @@ export const boxStatusSchema = z.object({
     damagedChunks: count,
     finishedAt: timeSchema.nullable(),
   }),
+  /** How the agent stands with updates; null: nothing but a package brings this box another version. */
+  update: z
+    .object({
+      /** The version that came with the package, or one that was installed since. */
+      runs: z.enum(['packaged', 'installed']),
+      /** The update under way, or what came of the last. */
+      last: updateProgressSchema.nullable(),
+    })
+    .nullable(),
   /** Batches of deliveries not yet settled by the fleet. */
   unsettledBatches: count,
   /** What was delivered and is not yet settled, by the box's own count. */

@@ -381,7 +381,7 @@ export class FleetFixture {
   }
 }
 
-function latch(): { promise: Promise<void>; done: () => void } {
+export function latch(): { promise: Promise<void>; done: () => void } {
   let done: () => void = () => undefined;
   const promise = new Promise<void>((resolve) => {
     done = resolve;

@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { build } from 'esbuild';
-import { buildAgent } from '#agent/build.ts';
+import { buildAgentFile } from '#agent/build.ts';
 import type { Architecture } from '#protocol/release.ts';
 import { architectureOf } from '#protocol/release.ts';
 
@@ -42,20 +41,17 @@ export async function buildArtefact(
   folder: string,
   version: string,
   fault: Fault = 'none',
+  architecture: Architecture = HERE,
 ): Promise<BuiltArtefact> {
-  const bundle = await buildAgent(path.join(folder, `bundle-${version}`), version);
-  const file = path.join(folder, `agent-${version}.cjs`);
-  await build({
-    entryPoints: [bundle],
-    outfile: file,
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    target: 'node20.11',
-    logLevel: 'error',
-  });
+  const file = path.join(folder, `agent-${version}-${architecture}.cjs`);
+  await buildAgentFile(file, architecture, version);
   const program = (await readFile(file, 'utf8')).replace(/^#!.*\n/, '');
   await writeFile(file, `${FAULTS[fault]}\n${program}`);
+  return builtOf(file, version);
+}
+
+/** An artefact that somebody else has built. */
+export async function builtOf(file: string, version: string): Promise<BuiltArtefact> {
   const bytes = await readFile(file);
   return { file, version, sha256: createHash('sha256').update(bytes).digest('hex'), sizeBytes: bytes.length };
 }

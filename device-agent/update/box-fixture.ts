@@ -1,10 +1,9 @@
-import type { ChildProcess } from 'node:child_process';
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { tempFolder } from '#agent/store/store-fixture.ts';
+import { ProcessGroup } from './group-fixture.ts';
 import { LAUNCHER } from './launch-fixture.ts';
 
 export interface LaunchedBoxOptions {
@@ -14,6 +13,8 @@ export interface LaunchedBoxOptions {
   /** The root of trust its package brings. */
   root: string;
   env: Record<string, string>;
+  /** The program of an unpacked package, which knows of itself what the launcher must be told. */
+  program?: string;
   /** A folder whose owner removes it and ends the box: it outlives the test that made it. */
   keep?: string;
 }
@@ -25,7 +26,7 @@ export class LaunchedBox {
   readonly log: string[] = [];
   readonly #options: LaunchedBoxOptions;
   readonly #rootFile: string;
-  #launcher: ChildProcess | null = null;
+  #launcher: ProcessGroup | null = null;
 
   private constructor(options: LaunchedBoxOptions, folders: [string, string]) {
     this.#options = options;
@@ -48,11 +49,15 @@ export class LaunchedBox {
   }
 
   start(env: Record<string, string> = {}): void {
-    const { packaged, packagedVersion } = this.#options;
-    const child = spawn('/bin/sh', [LAUNCHER, process.execPath, packaged], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      detached: true,
-      env: {
+    const { packaged, packagedVersion, program } = this.#options;
+    const told = {
+      HEARTH_UPDATE_ROOT: this.#rootFile,
+      HEARTH_UPDATE_RUNNER: process.execPath,
+      HEARTH_PACKAGED_VERSION: packagedVersion,
+    };
+    const group = new ProcessGroup(
+      program === undefined ? ['/bin/sh', LAUNCHER, process.execPath, packaged] : [program],
+      {
         PATH: process.env.PATH,
         HEARTH_BIND: '127.0.0.1',
         HEARTH_LAN_PORT: '0',
@@ -69,15 +74,14 @@ export class LaunchedBox {
         HEARTH_PORT_MAPPING: 'off',
         HEARTH_STATE_DIR: this.stateDir,
         HEARTH_DISK: this.disk,
-        HEARTH_UPDATE_ROOT: this.#rootFile,
-        HEARTH_UPDATE_RUNNER: process.execPath,
-        HEARTH_PACKAGED_VERSION: packagedVersion,
+        ...(program === undefined && told),
         ...this.#options.env,
         ...env,
       },
-    });
-    this.#launcher = child;
-    for (const stream of [child.stdout, child.stderr]) {
+      'pipe',
+    );
+    this.#launcher = group;
+    for (const stream of [group.leader.stdout, group.leader.stderr]) {
       stream?.on('data', (piece) => this.log.push(...String(piece).split('\n').filter(Boolean)));
     }
   }
@@ -85,25 +89,25 @@ export class LaunchedBox {
   /** Ends the launcher and everything it has started, at once. */
   async cutPower(): Promise<void> {
     const launcher = this.#launcher;
-    if (!launcher?.pid) return;
     this.#launcher = null;
-    try {
-      process.kill(-launcher.pid, 'SIGKILL');
-    } catch {
-      // Nothing of it is left.
-    }
-    if (launcher.exitCode === null && launcher.signalCode === null) await once(launcher, 'exit');
+    await launcher?.kill();
   }
 
   /** Ends it as its service manager would. @returns the exit status */
   async stop(): Promise<number | null> {
-    const launcher = this.#launcher;
-    if (!launcher) return null;
-    const exited = once(launcher, 'exit');
-    launcher.kill('SIGTERM');
+    const leader = this.#launcher?.leader;
+    if (!leader) return null;
+    const exited = once(leader, 'exit');
+    leader.kill('SIGTERM');
     await exited;
     this.#launcher = null;
-    return launcher.exitCode;
+    return leader.exitCode;
+  }
+
+  /** Of the dashboard, once what runs now has said that it is ready. */
+  get lanUrl(): string {
+    const ready = this.log.findLast((line) => line.includes('"msg":"ready"')) ?? '{}';
+    return (JSON.parse(ready) as { lanUrl?: string }).lanUrl ?? '';
   }
 
   /** A look at the log for who has to find out why a test failed. */

@@ -11,6 +11,7 @@ import { WallClock } from '#agent/uplink/schedule.ts';
 import type { Uplink } from '#agent/uplink/uplink.ts';
 import { AGENT_VERSION } from '#agent/version.ts';
 import { HearthError } from '#protocol/errors.ts';
+import type { BoxStatus } from '#protocol/http-box.ts';
 import type { UpdateOrder } from '#protocol/release.ts';
 import { architectureOf } from '#protocol/release.ts';
 import { readLaunched } from './launched.ts';
@@ -21,7 +22,7 @@ import { BoxTrust } from './trust.ts';
 import { Updater } from './updater.ts';
 
 export interface BoxUpdateParts {
-  options: Pick<Options, 'stateDir' | 'updateRoot' | 'updateDeadlineMs' | 'diskProbeMs'>;
+  options: Pick<Options, 'stateDir' | 'updateRoot' | 'updateDeadlineMs' | 'diskProbeMs' | 'retryMs'>;
   store: Store;
   disk: Disk;
   uplink: Uplink;
@@ -85,6 +86,7 @@ export class BoxUpdate {
       },
       deadlineMs: options.updateDeadlineMs,
       pollMs: options.diskProbeMs,
+      retryMs: options.retryMs,
       log: log.child({ part: 'update' }),
       onReport: () => this.tell(),
       restart: parts.restart,
@@ -111,6 +113,14 @@ export class BoxUpdate {
   /** Tells the fleet how things stand. */
   tell(): void {
     if (this.#updater) this.#parts.session()?.sendUpdate(this.#updater.report());
+  }
+
+  /** For the household. */
+  status(): BoxStatus['update'] {
+    const report = this.#updater?.report();
+    // Without a root of trust nothing comes but packages.
+    if (!report || report.rootVersion === null) return null;
+    return { runs: report.runs, last: report.update };
   }
 
   async close(): Promise<void> {

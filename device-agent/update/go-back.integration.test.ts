@@ -41,7 +41,7 @@ describe('a box goes back by itself', () => {
       await order(releases.order('u-good', '1.1.0'));
       const next = await told(ended('u-good'));
       assert.deepEqual([next.version, next.update?.state], ['1.1.0', 'updated'], box.tail());
-      assert.ok(!existsSync(path.join(box.disk, 'hearth', 'update', built.sha256)));
+      assert.ok(!existsSync(path.join(box.disk, 'hearth', 'update', `${built.sha256}.cjs`)));
     });
   }
 });

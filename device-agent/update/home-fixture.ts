@@ -20,12 +20,16 @@ export interface Home {
   told: (what: (report: UpMessage<'update'>) => boolean, from?: number) => Promise<UpMessage<'update'>>;
 }
 
-/** A fleet, a box that runs the packaged version, and who has released a good one. */
+/**
+ * A fleet, a box that runs the packaged version, and who has released a good one.
+ * @param prepare done before the box starts
+ */
 export async function home(
   t: TestContext,
   packaged: BuiltArtefact,
   good: BuiltArtefact,
   env: Record<string, string> = {},
+  prepare: (box: LaunchedBox) => void = () => undefined,
 ): Promise<Home> {
   const fleet = await FleetFixture.start();
   const releases = await ReleaseFixture.start();
@@ -41,6 +45,7 @@ export async function home(
     await releases.close();
   });
   await releases.release(good);
+  prepare(box);
   box.start();
   const told: Home['told'] = async (what, from = 0) => {
     try {

@@ -1,10 +1,10 @@
 import type { ChildProcess } from 'node:child_process';
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import { ProcessGroup } from './group-fixture.ts';
 
 export const LAUNCHER = path.join(import.meta.dirname, 'launch.sh');
 
@@ -53,18 +53,18 @@ export class LauncherFixture {
 
   /** Starts the launcher as a service manager would. */
   start(packaged: string, env: Record<string, string> = {}, shell = ['/bin/sh']): ChildProcess {
-    const [command = '', ...words] = shell;
-    const child = spawn(command, [...words, LAUNCHER, packaged], {
-      stdio: 'ignore',
-      env: {
+    const group = new ProcessGroup(
+      [...shell, LAUNCHER, packaged],
+      {
         PATH: process.env.PATH,
         HEARTH_STATE_DIR: this.stateDir,
         HEARTH_PACKAGED_VERSION: '1.0.0',
         ...env,
       },
-    });
-    this.#t.after(() => end(child, 'SIGTERM'));
-    return child;
+      'ignore',
+    );
+    this.#t.after(() => group.kill());
+    return group.leader;
   }
 }
 

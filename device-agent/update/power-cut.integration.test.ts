@@ -58,14 +58,14 @@ async function comesThrough({ fleet, releases, box, boxId, told }: Home): Promis
   } finally {
     clearInterval(ask);
   }
-  assert.deepEqual(readdirSync(path.join(box.disk, 'hearth', 'update')), [good.sha256]);
+  assert.deepEqual(readdirSync(path.join(box.disk, 'hearth', 'update')), [`${good.sha256}.cjs`]);
 }
 
 describe('the power is cut', () => {
   for (const [when, where, name] of [
     ['when the metadata is remembered', 'update', /^trust\.json/],
     ['while it is fetched', 'slots', /\.part$/],
-    ['when it lies in its place', 'slots', /^[0-9a-f]{64}$/],
+    ['when it lies in its place', 'slots', /^[0-9a-f]{64}\.cjs$/],
     ['when the switch is noted', 'update', /^record\.json/],
     ['when the choice is made', 'update', /^choice/],
     ['when the launcher counts its start', 'update', /^starts/],

@@ -10,14 +10,26 @@ import { HERE } from './artefact-fixture.ts';
 
 const DAY_MS = 86_400_000;
 
+/** What may go wrong with an artefact on its way. */
+export type ArtefactFault =
+  /** Breaks off after so many bytes. */
+  | { breakAfter: number }
+  | 'altered'
+  /** Says that there are more bytes than were signed. */
+  | 'longer'
+  /** Does not end. */
+  | 'endless'
+  /** Half of it, and the rest when this resolves. */
+  | { heldUntil: Promise<void> };
+
 /** Who holds the keys, and a web server with what they signed. */
 export class ReleaseFixture {
   readonly metadata = new Map<string, string>();
   readonly artefacts = new Map<string, Buffer>();
   /** Requests for artefacts, as they came. */
   readonly asked: { path: string; range: string | undefined }[] = [];
-  /** Bytes after which an artefact's answer breaks off; null: never. */
-  breakAfter: number | null = null;
+  /** What happens to the next answers with an artefact, one each; then they are as they should be. */
+  readonly faults: ArtefactFault[] = [];
   key: KeyObject = generateKeyPairSync('ed25519').privateKey;
   #version = 0;
   #rootVersion = 1;
@@ -92,6 +104,11 @@ export class ReleaseFixture {
     this.sign();
   }
 
+  /** One that nobody has been told to trust. */
+  newKey(): KeyObject {
+    return generateKeyPairSync('ed25519').privateKey;
+  }
+
   order(updateId: string, version: string, window: UpdateOrder['window'] = null): UpdateOrder {
     const { url } = this;
     return { updateId, version, metadataUrl: `${url}/metadata`, artefactsUrl: `${url}/artefacts`, window };
@@ -111,12 +128,41 @@ export class ReleaseFixture {
     const { range } = request.headers;
     this.asked.push({ path: name, range });
     const [, from = '0', to = `${bytes.length - 1}`] = /^bytes=(\d+)-(\d+)$/.exec(range ?? '') ?? [];
-    const part = bytes.subarray(Number(from), Number(to) + 1);
+    const fault = this.faults.shift();
+    const sizeBytes = bytes.length + (fault === 'longer' ? 1 : 0);
+    const part = Buffer.from(bytes.subarray(Number(from), Number(to) + 1));
+    if (fault === 'altered') part[part.length >> 1] = ~(part[part.length >> 1] ?? 0);
     response.writeHead(range ? 206 : 200, {
-      'content-length': part.length,
-      ...(range && { 'content-range': `bytes ${from}-${to}/${bytes.length}` }),
+      ...(fault !== 'endless' && { 'content-length': part.length }),
+      ...(range && { 'content-range': `bytes ${from}-${to}/${sizeBytes}` }),
     });
-    if (this.breakAfter === null) return void response.end(part);
-    response.write(part.subarray(0, this.breakAfter), () => response.destroy());
+    if (fault === 'endless') endless(part, response);
+    else if (typeof fault === 'object') interrupted(part, fault, response);
+    else response.end(part);
   }
+}
+
+/** What was asked for, and zeros from then on. */
+function endless(part: Buffer, response: http.ServerResponse): void {
+  const zeros = Buffer.alloc(64 * 1024);
+  const more = () => {
+    while (!response.destroyed && response.write(zeros));
+  };
+  response.on('drain', more);
+  response.write(part);
+  more();
+}
+
+function interrupted(
+  part: Buffer,
+  fault: Extract<ArtefactFault, object>,
+  response: http.ServerResponse,
+): void {
+  if ('breakAfter' in fault) {
+    response.write(part.subarray(0, fault.breakAfter), () => response.destroy());
+    return;
+  }
+  const half = part.length >> 1;
+  response.write(part.subarray(0, half));
+  void fault.heldUntil.then(() => response.end(part.subarray(half)));
 }

@@ -8,6 +8,7 @@ import * as z from 'zod';
 import { errnoOf, PLAIN_FILE, syncDirectory } from '#agent/durable/durable-file.ts';
 import { namesLocalMachine } from '#agent/fetch/address-policy.ts';
 import type { OriginClient } from '#agent/fetch/origin.ts';
+import { nameError } from '#agent/store/disk-finding.ts';
 import { HearthError, messageOf } from '#protocol/errors.ts';
 import type { Artefact } from '#protocol/release.ts';
 
@@ -19,7 +20,10 @@ const SYNC_BYTES = 4 * 1024 * 1024;
 const TRY_MS = 120_000;
 const MOST_OUTPUT = 4096;
 
-/** Where installed executables lie on the disk: each under its SHA-256. */
+/**
+ * Where installed executables lie on the disk: each under its SHA-256. One that a Node runs would be an ES module to it
+ * if the household's disk has a package.json that says so: not under this name.
+ */
 export class Slots {
   readonly #folder: () => string;
 
@@ -29,7 +33,7 @@ export class Slots {
   }
 
   fileOf(sha256: string): string {
-    return path.join(this.#folder(), sha256);
+    return path.join(this.#folder(), `${sha256}.cjs`);
   }
 
   /** True when an artefact lies there whole; its bytes are verified. */
@@ -45,9 +49,24 @@ export class Slots {
   /**
    * Fetches an artefact, going on where it was broken off, verifies it and puts it in its place. What is in place was
    * verified.
-   * @throws HearthError `artefact_mismatch` (what came is removed), `origin_*`, and what the disk says
+   * @throws HearthError `artefact_mismatch` (what came is removed), `origin_*`, `disk_*`
    */
   async fetch(
+    client: OriginClient,
+    baseUrl: string,
+    artefact: Artefact,
+    signal: AbortSignal,
+    onProgress: (bytesDone: number) => void,
+  ): Promise<void> {
+    try {
+      await this.#fetch(client, baseUrl, artefact, signal, onProgress);
+    } catch (error) {
+      // What the system says of the disk, under the name the household knows it by.
+      throw /^E[A-Z0-9]+$/.test(errnoOf(error)) ? nameError(error).error : error;
+    }
+  }
+
+  async #fetch(
     client: OriginClient,
     baseUrl: string,
     artefact: Artefact,
@@ -109,6 +128,8 @@ export class Slots {
         await handle.sync();
         unsynced = 0;
       }
+      // Not a byte more, however much is sent (TUF specification 5.7.3).
+      if (at === sizeBytes) break;
     }
     if (at < sizeBytes) throw new HearthError('origin_truncated', 'the artefact ended early');
   }
@@ -117,13 +138,13 @@ export class Slots {
   async keepOnly(sha256s: ReadonlySet<string>): Promise<void> {
     const names = await readdir(this.#folder()).catch(() => []);
     for (const name of names) {
-      const [, sha256 = ''] = /^([0-9a-f]{64})(?:\.part)?$/.exec(name) ?? [];
+      const [, sha256 = ''] = /^([0-9a-f]{64})\.(?:cjs|part)$/.exec(name) ?? [];
       if (sha256 && !sha256s.has(sha256)) await rm(path.join(this.#folder(), name), { force: true });
     }
   }
 
   #partOf(sha256: string): string {
-    return `${this.fileOf(sha256)}.part`;
+    return path.join(this.#folder(), `${sha256}.part`);
   }
 }
 

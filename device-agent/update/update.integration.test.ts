@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
-import { mkdtemp, rename, rm } from 'node:fs/promises';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { until } from '#agent/store/store-fixture.ts';
+import { boxStatusSchema } from '#protocol/http-box.ts';
+import { TestHousehold } from '#test/support/household.ts';
 import type { BuiltArtefact } from './artefact-fixture.ts';
 import { buildArtefact, HERE } from './artefact-fixture.ts';
 import { ended, home } from './home-fixture.ts';
@@ -22,6 +25,8 @@ after(() => rm(folder, { recursive: true, force: true }));
 describe('a box is updated', () => {
   test('to a signed version: fetched, tried, switched to, proved, kept, and started from then on', async (t) => {
     const { fleet, releases, box, order, told } = await home(t, packaged, good);
+    // A household keeps its projects on this disk, too.
+    await writeFile(path.join(box.disk, 'package.json'), '{"type":"module"}');
     await order(releases.order('u-1', '1.1.0'));
     const report = await told(ended('u-1'));
     assert.deepEqual(
@@ -29,14 +34,21 @@ describe('a box is updated', () => {
       { version: '1.1.0', runs: 'installed', state: 'updated', root: 1 },
     );
     assert.equal(report.architecture, HERE);
-    assert.deepEqual(readdirSync(path.join(box.disk, 'hearth', 'update')), [good.sha256]);
+    assert.deepEqual(readdirSync(path.join(box.disk, 'hearth', 'update')), [`${good.sha256}.cjs`]);
     // Nothing of its proof is told to the fleet.
     assert.ok(!fleet.received.some(({ raw }) => raw.includes('se1ftest')));
     await box.cutPower();
     const from = fleet.received.length;
+    box.log.length = 0;
     box.start();
     const again = await told(() => true, from);
     assert.deepEqual([again.version, again.update?.state], ['1.1.0', 'updated']);
+    // And it tells its household.
+    await until(() => box.lanUrl !== '', 'the dashboard is there');
+    const status = boxStatusSchema.parse(await new TestHousehold(box).ask('/api/status'));
+    assert.equal(status.box.agentVersion, '1.1.0');
+    const { runs, last } = status.update ?? {};
+    assert.deepEqual([runs, last?.version, last?.state], ['installed', '1.1.0', 'updated']);
     assert.equal(await box.stop(), 0);
   });
 

@@ -37,6 +37,8 @@ export interface UpdaterParts {
   deadlineMs: number;
   /** How often what is waited for is looked at, ms. */
   pollMs: number;
+  /** First wait before what failed is tried again; doubles up to ten minutes. */
+  retryMs: number;
   log: Logger;
   /** How things stand has changed. */
   onReport: () => void;
@@ -44,8 +46,8 @@ export interface UpdaterParts {
   restart: () => void;
 }
 
-/** Between tries of what may go better the next time. */
-const RETRY = { baseMs: 5_000, capMs: 600_000 };
+/** The longest wait before another try of what may go better the next time, ms. */
+const LONGEST_RETRY_MS = 600_000;
 /** Times an artefact is fetched anew when what came was wrong. */
 const MOST_FETCHES = 3;
 const WAITS: Record<WaitReason, string> = {
@@ -164,7 +166,9 @@ export class Updater {
         this.#failures = 0;
       } catch (error) {
         if (this.#ended || this.#order !== order) continue;
-        if (isLasting(error)) await this.#fail(order, error);
+        // Damaged on the way, perhaps: that is seen by its coming right another time.
+        const again = isHearthError(error, 'artefact_mismatch') && ++this.#fetches < MOST_FETCHES;
+        if (isLasting(error) && !again) await this.#fail(order, error);
         else await this.#later(order, error);
       }
     }
@@ -256,15 +260,9 @@ export class Updater {
       throw new HearthError('disk_full', message);
     }
     this.#progress.say(order, 'downloading', null, artefact, artefact.sizeBytes - needed);
-    try {
-      await slots.fetch(client, order.artefactsUrl, artefact, signal, (bytesDone) => {
-        this.#progress.say(order, 'downloading', null, artefact, bytesDone);
-      });
-    } catch (error) {
-      // It may have been damaged on the way: that is seen by its coming right another time.
-      if (!isHearthError(error, 'artefact_mismatch') || ++this.#fetches >= MOST_FETCHES) throw error;
-      throw new HearthError('unavailable', error.message, { cause: error });
-    }
+    await slots.fetch(client, order.artefactsUrl, artefact, signal, (bytesDone) => {
+      this.#progress.say(order, 'downloading', null, artefact, bytesDone);
+    });
   }
 
   async #switch(order: UpdateOrder, slot: Slot | null, sha256: string): Promise<void> {
@@ -320,12 +318,13 @@ export class Updater {
   }
 
   async #later(order: UpdateOrder, error: unknown): Promise<void> {
-    const { log, pollMs } = this.#parts;
+    const { log, pollMs, retryMs } = this.#parts;
     const reason = messageOf(error);
     log.warn({ updateId: order.updateId, reason }, 'an update is tried again later');
     const code = isHearthError(error) ? error.code : 'unavailable';
     this.#progress.say(order, 'waiting', { code, message: reason });
-    await this.#sleep(pollMs + backoffMs(RETRY, this.#failures++));
+    const waitMs = backoffMs({ baseMs: retryMs, capMs: LONGEST_RETRY_MS }, this.#failures++);
+    await this.#sleep(pollMs + waitMs);
   }
 
   async #end(

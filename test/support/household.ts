@@ -5,9 +5,9 @@ const PASSWORD = 'a lamp beside the door';
 
 /** The household at its dashboard: sets the password once, and decides through the box's API. */
 export class TestHousehold {
-  readonly #box: TestBox;
+  readonly #box: Pick<TestBox, 'lanUrl'>;
 
-  constructor(box: TestBox) {
+  constructor(box: Pick<TestBox, 'lanUrl'>) {
     this.#box = box;
   }
 

@@ -1,6 +1,7 @@
 import type { ActivityKind } from '#protocol/http-box.ts';
 import { pagesEn } from './en-pages.ts';
 import { reachEn } from './en-reach.ts';
+import { updatesEn } from './en-updates.ts';
 import { wizardEn } from './en-wizard.ts';
 
 const activity = {
@@ -31,6 +32,7 @@ export const boxEn = {
   ...wizardEn,
   ...pagesEn,
   ...reachEn,
+  ...updatesEn,
   'app.name': 'Hearth',
   'app.title': 'Hearth box',
 

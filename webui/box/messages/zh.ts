@@ -1,12 +1,14 @@
 import type { boxEn } from './en.ts';
 import { pagesZh } from './zh-pages.ts';
 import { reachZh } from './zh-reach.ts';
+import { updatesZh } from './zh-updates.ts';
 import { wizardZh } from './zh-wizard.ts';
 
 export const boxZh: { readonly [K in keyof typeof boxEn]: string } = {
   ...wizardZh,
   ...pagesZh,
   ...reachZh,
+  ...updatesZh,
   'activity.started': '盒子已启动',
   'activity.paired': '盒子已配对',
   'activity.online': '已连接到机群',

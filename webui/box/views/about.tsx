@@ -2,9 +2,11 @@ import type { BoxStatus } from '#protocol/http-box.ts';
 import { Badge, Card, Fact, When } from '../../shared/components/basics.tsx';
 import { formatBytes, formatDuration, formatNumber } from '../../shared/format.ts';
 import { t } from '../text.ts';
+import { updateNews } from '../updates.ts';
 
 export function About({ status }: { status: BoxStatus }) {
   const { box, link, serving } = status;
+  const news = updateNews(status.update?.last ?? null);
   const tone = link.state === 'online' ? 'good' : link.state === 'offline' ? 'bad' : 'warn';
   return (
     <Card title={t('about.title')}>
@@ -28,7 +30,16 @@ export function About({ status }: { status: BoxStatus }) {
         </Fact>
         <Fact label={t('about.uptime')}>{formatDuration(box.uptimeMs)}</Fact>
         <Fact label={t('about.memory')}>{formatBytes(box.rssBytes)}</Fact>
-        <Fact label={t('about.version')}>{box.agentVersion}</Fact>
+        <Fact label={t('about.version')}>
+          {box.agentVersion}
+          {status.update ? null : <span class="soft small line">{t('update.byPackage')}</span>}
+        </Fact>
+        {news ? (
+          <Fact label={t('update.title')}>
+            {news.text}
+            {news.why ? <span class="soft small line">{news.why}</span> : null}
+          </Fact>
+        ) : null}
         {status.unsettledBatches > 0 ? (
           <Fact label={t('about.unsettled')}>
             {t('about.unsettled.n', { n: formatNumber(status.unsettledBatches) })}
