@@ -71,6 +71,7 @@ test('releases are signed offline, published, handed on to other keys, and kept 
 
 test('what is wrong is said, with what to do', async () => {
   await writeFile(path.join(folder, 'agent'), 'an executable');
+  await writeFile(path.join(folder, 'for-armv7'), '// hearth-agent 1.2.0 armv7\n');
   await ok('release keygen own.pem');
   await ok('release init own --key own.pem');
   for (const [words, code, said] of [
@@ -78,6 +79,8 @@ test('what is wrong is said, with what to do', async () => {
     ['release add nowhere 1.0.0 --artefact arm64=agent --key own.pem', 1, /begin with "release init"/],
     ['release add own 1 --artefact arm64=agent --key own.pem', 2, /"1" is no version/],
     ['release add own 1.2.0 --artefact mips=agent --key own.pem', 2, /armv7=FILE/],
+    ['release add own 1.2.0 --artefact arm64=for-armv7 --key own.pem', 1, /is 1\.2\.0 for armv7, and cannot/],
+    ['release add own 1.3.0 --artefact armv7=for-armv7 --key own.pem', 1, /is 1\.2\.0 for armv7, and cannot/],
     ['release add own 1.2.0 --artefact arm64=nothing --key own.pem', 1, /nothing cannot be read/],
     ['release init own --key own.pem', 1, /holds releases already/],
     ['release nonsense', 2, /it has keygen, init/],

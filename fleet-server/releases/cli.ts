@@ -1,4 +1,5 @@
 import { openAsBlob } from 'node:fs';
+import path from 'node:path';
 import { UsageError } from '#fleet/cli/usage.ts';
 import type { FleetApi } from '#fleet/client/fleet-api.ts';
 import { size, table, time } from '#fleet/client/format.ts';
@@ -48,6 +49,9 @@ export async function releaseOffline(args: ReleaseArguments, out: Output): Promi
         keys,
         await keysOf(args['fresh-key']),
         numberOf(args.threshold, 1, 'threshold', 1, 10),
+      );
+      out.progress(
+        `the root of trust for packages (--root): ${path.join(first ?? '', 'metadata', '1.root.json')}\n`,
       );
       break;
     case 'add': {

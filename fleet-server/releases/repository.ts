@@ -20,6 +20,7 @@ import {
   tufKey,
 } from '#protocol/release-signing.ts';
 import { ReleaseTrust } from '#protocol/release-trust.ts';
+import { kindOfProgram } from './program-kind.ts';
 
 const DAY_MS = 86_400_000;
 const LIVES = { root: 730 * DAY_MS, targets: 365 * DAY_MS };
@@ -87,7 +88,7 @@ export class Repository {
     const others = trust.artefacts().filter((artefact) => artefact.version !== version);
     const added: Artefact[] = [];
     for (const [architecture, file] of files) {
-      const { sha256, sizeBytes } = await this.#takeIn(file);
+      const { sha256, sizeBytes } = await this.#takeIn(file, version, architecture);
       added.push({
         version,
         architecture,
@@ -203,7 +204,11 @@ export class Repository {
     return { version, text: files.get(`${version}.${role}.json`) ?? '' };
   }
 
-  async #takeIn(file: string): Promise<{ sha256: string; sizeBytes: number }> {
+  async #takeIn(
+    file: string,
+    version: string,
+    architecture: Architecture,
+  ): Promise<{ sha256: string; sizeBytes: number }> {
     const bytes = await readFile(file).catch((cause) => {
       throw new HearthError('bad_request', `${file} cannot be read: ${messageOf(cause)}`, { cause });
     });
@@ -211,6 +216,14 @@ export class Repository {
       throw new HearthError(
         'bad_request',
         `${file} has ${bytes.length} bytes; 1 to ${ARTEFACT_BYTES} are taken`,
+      );
+    }
+    const kind = kindOfProgram(bytes);
+    const [isFor, is] = [kind.architecture ?? architecture, kind.version ?? version];
+    if (isFor !== architecture || is !== version) {
+      throw new HearthError(
+        'bad_request',
+        `${file} is ${is} for ${isFor}, and cannot be released as ${version} for ${architecture}`,
       );
     }
     const sha256 = createHash('sha256').update(bytes).digest('hex');
