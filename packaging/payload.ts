@@ -19,16 +19,30 @@ export const WEBUI_FOLDER = '/usr/share/hearth/webui';
 /** Changes with any file of the program: what a supervisor compares to see that it is another one. */
 export const BUILD_ID = `${PROGRAM_FOLDER}/build-id`;
 
+/** The root of trust for updates, if the package brings one: the program finds it beside itself. */
+export const ROOT_OF_TRUST = `${PROGRAM_FOLDER}/root.json`;
+
 /** What `npm run build:webui` makes for boxes. */
 export const BOX_WEBUI = path.resolve(import.meta.dirname, '..', 'dist', 'webui', 'box');
+
+export interface PayloadOptions {
+  /** Where the dashboard was built. */
+  webui?: string | undefined;
+  /** The text of the root of trust for updates; null: boxes take none until they are told where one is. */
+  root?: string | null | undefined;
+}
 
 /**
  * The program and its dashboard, as every package of it holds them: OpenWrt's, the archive for other Linux, images.
  * What the system needs beside it (services, settings) is the package's own.
  * @throws HearthError `not_found` when the dashboard was not built
  */
-export function programPayload(executable: Executable, webui = BOX_WEBUI): PayloadFile[] {
+export function programPayload(
+  executable: Executable,
+  { webui = BOX_WEBUI, root = null }: PayloadOptions = {},
+): PayloadFile[] {
   const program = filesBelow(executable.folder, PROGRAM_FOLDER);
+  if (root !== null) program.push({ path: ROOT_OF_TRUST, mode: 0o644, source: { text: root } });
   const dashboard = filesBelow(webui, WEBUI_FOLDER);
   if (!dashboard.some((file) => file.path.endsWith('/index.html'))) {
     throw new HearthError('not_found', `there is no dashboard in ${webui}: npm run build:webui makes it`);

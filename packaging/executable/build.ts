@@ -1,6 +1,6 @@
 import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { AGENT_ENVIRONMENT, buildAgent } from '#agent/build.ts';
+import { AGENT_ENVIRONMENT, buildAgent, buildAgentFile } from '#agent/build.ts';
 import { AGENT_VERSION } from '#agent/version.ts';
 import { nodeFromNpm } from '#firmware/qemu/npm-node.ts';
 import { withoutUnloaded } from '../node/elf.ts';
@@ -19,6 +19,9 @@ export const BASES: readonly Base[] = ['linuxstatic', 'npm'];
 /** Where `npm run build:agent -- --target` puts what it makes: below it target and base. */
 export const EXECUTABLES = path.resolve(import.meta.dirname, '..', '..', 'dist', 'executables');
 
+/** Where `npm run build:agent -- --artefact` puts what `hearth release add` takes. */
+export const ARTEFACTS = path.resolve(import.meta.dirname, '..', '..', 'dist', 'artefacts');
+
 /** The program in the folder that `buildExecutable` fills. */
 export const PROGRAM = 'hearth-agent';
 
@@ -26,6 +29,9 @@ export const PROGRAM = 'hearth-agent';
 const LANGUAGES = ['en'];
 
 const LAUNCHER = path.resolve(import.meta.dirname, '..', '..', 'device-agent', 'update', 'launch.sh');
+
+/** With base `linuxstatic`: Node and the agent in one file, which an update replaces whole. */
+const STATIC_PROGRAM = 'agent';
 
 export interface Executable {
   target: Target;
@@ -71,8 +77,7 @@ async function withNpmNode(target: Target, folder: string, log: (line: string) =
   await buildAgent(agent);
   chmodSync(agent, 0o755);
   for (const name of readdirSync(agent)) chmodSync(path.join(agent, name), 0o644);
-  write(path.join(folder, 'launch.sh'), readFileSync(LAUNCHER), 0o755);
-  write(path.join(folder, PROGRAM), programScript(), 0o755);
+  writeStart(folder, '$here/node', '"$here/node" "$here/agent/main.cjs"');
 }
 
 /**
@@ -80,17 +85,28 @@ async function withNpmNode(target: Target, folder: string, log: (line: string) =
  * since V8 keeps it beside the source. Hence plain sources, and pkg asks that their publication be wanted.
  */
 async function withPkg(target: Target, folder: string, log: (line: string) => void): Promise<void> {
+  await packStatic(target, path.join(folder, STATIC_PROGRAM), log);
+  writeStart(folder, '', `"$here/${STATIC_PROGRAM}"`);
+}
+
+async function packStatic(
+  target: Target,
+  file: string,
+  log: (line: string) => void,
+  version?: string,
+): Promise<void> {
   await fetchStaticBase(target, log);
-  const bundle = path.join(folder, 'bundle');
-  const main = await buildAgent(bundle);
+  // Its name is in what pkg makes: always the same.
+  const work = `${file}.work`;
+  const main = await buildAgent(path.join(work, 'bundle'), version, target.name);
   const pkg = await import('@yao-pkg/pkg');
   const switches = AGENT_ENVIRONMENT.NODE_OPTIONS.replace(/^--/, '').replaceAll(' --', ',');
   await (pkg.default ?? pkg).exec([
     ...['--target', `${NODE_RANGE}-linuxstatic-${target.name}`],
-    ...['--output', path.join(folder, PROGRAM), '--options', switches],
+    ...['--output', file, '--options', switches],
     ...['--no-bytecode', '--public', '--public-packages', '*', '--no-native-build', main],
   ]);
-  rmSync(bundle, { recursive: true });
+  rmSync(work, { recursive: true });
 }
 
 /**
@@ -108,17 +124,54 @@ ${environment.join('')}exec "$here/lib/${target.loader}" --argv0 ${PROGRAM} --li
 `;
 }
 
-/** Updates are the launcher's (device-agent/update): it starts the packaged agent, or one that was installed since. */
-function programScript(): string {
-  return `#!/bin/sh
+/**
+ * Updates are the launcher's (device-agent/update): it starts the packaged agent, or one that was installed since.
+ * @param runner what an installed agent is started by; '' where it starts by itself
+ * @param packaged the packaged agent's words, for a shell
+ */
+export function writeStart(folder: string, runner: string, packaged: string): void {
+  const script = `#!/bin/sh
 # The Hearth agent, packaged or updated; with an argument such as "doctor", the packaged one alone.
 here=\${0%/*}
 # What the caller says of memory comes after ours.
 export NODE_OPTIONS="${AGENT_ENVIRONMENT.NODE_OPTIONS}\${NODE_OPTIONS:+ $NODE_OPTIONS}"
-[ $# = 0 ] || exec "$here/node" "$here/agent/main.cjs" "$@"
-export HEARTH_PACKAGED_VERSION=${AGENT_VERSION} HEARTH_UPDATE_RUNNER="$here/node"
-exec /bin/sh "$here/launch.sh" "$here/node" "$here/agent/main.cjs"
+[ $# = 0 ] || exec ${packaged} "$@"
+# Whoever set this wants another root of trust than the package's.
+if [ -z "\${HEARTH_UPDATE_ROOT:-}" ] && [ -f "$here/root.json" ]; then export HEARTH_UPDATE_ROOT="$here/root.json"; fi
+export HEARTH_PACKAGED_VERSION=${AGENT_VERSION} HEARTH_UPDATE_RUNNER="${runner}"
+exec /bin/sh "$here/launch.sh" ${packaged}
 `;
+  write(path.join(folder, 'launch.sh'), readFileSync(LAUNCHER), 0o755);
+  write(path.join(folder, PROGRAM), script, 0o755);
+}
+
+/**
+ * Makes what `hearth release add --artefact` takes: one file that a box of this target and base runs instead of its
+ * packaged agent. With base `npm` it is the agent for the Node of the package; with `linuxstatic` it brings its own.
+ * @param version what it calls itself, if not what the sources say
+ * @returns the file
+ */
+export async function makeArtefact(options: {
+  target: Target;
+  base: Base;
+  folder?: string;
+  version?: string | undefined;
+  log?: (line: string) => void;
+}): Promise<string> {
+  const { target, base, folder = ARTEFACTS, version = AGENT_VERSION, log = () => {} } = options;
+  mkdirSync(folder, { recursive: true });
+  const file = path.join(folder, `hearth-agent-${version}-${target.name}-${base}`);
+  const draft = `${file}.${process.pid}`;
+  try {
+    if (base === 'npm') await buildAgentFile(draft, target.name, version);
+    else await packStatic(target, draft, log, version);
+    chmodSync(draft, 0o755);
+    renameSync(draft, file);
+  } finally {
+    rmSync(draft, { force: true });
+    rmSync(`${draft}.work`, { recursive: true, force: true });
+  }
+  return file;
 }
 
 function write(file: string, contents: Buffer | string, mode: number): void {

@@ -7,18 +7,18 @@ import { compress, pack } from '../archive.ts';
 import type { Executable } from '../executable/build.ts';
 import type { SigningKey } from '../openwrt/usign.ts';
 import { signText } from '../openwrt/usign.ts';
-import type { PayloadFile } from '../payload.ts';
+import type { PayloadFile, PayloadOptions } from '../payload.ts';
 import { programPayload, stage } from '../payload.ts';
 
 /** The program with what systemd and the kernel are to know of it. */
-export function linuxPayload(executable: Executable, webui?: string): PayloadFile[] {
+export function linuxPayload(executable: Executable, options?: PayloadOptions): PayloadFile[] {
   const own = (name: string, to: string): PayloadFile => ({
     path: to,
     mode: 0o644,
     source: { file: path.join(import.meta.dirname, name) },
   });
   return [
-    ...programPayload(executable, webui),
+    ...programPayload(executable, options),
     own('hearth.service', '/etc/systemd/system/hearth.service'),
     own('90-hearth.conf', '/etc/sysctl.d/90-hearth.conf'),
   ];
@@ -33,7 +33,7 @@ export function linuxPayload(executable: Executable, webui?: string): PayloadFil
 export async function writeRelease(
   executables: readonly Executable[],
   folder: string,
-  options: { epochS: number; key: SigningKey | null; webui?: string },
+  options: { epochS: number; key: SigningKey | null } & PayloadOptions,
 ): Promise<void> {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
@@ -43,7 +43,7 @@ export async function writeRelease(
     const work = mkdtempSync(path.join(tmpdir(), 'hearth-linux-'));
     try {
       const root = path.join(work, 'root');
-      stage(linuxPayload(executable, options.webui), root);
+      stage(linuxPayload(executable, options), root);
       const tar = await pack(root, path.join(work, 'tar'), ['./etc', './usr'], options.epochS);
       await compress(tar, path.join(folder, name));
     } finally {

@@ -6,12 +6,14 @@ import { sourceEpoch } from '../epoch.ts';
 import type { Executable } from '../executable/build.ts';
 import { BASES, buildExecutable } from '../executable/build.ts';
 import { readSigningKey } from '../openwrt/usign.ts';
+import { readRootOfTrust } from '../root-of-trust.ts';
 import { TARGETS, targetNamed } from '../targets.ts';
 import { writeRelease } from './build.ts';
 
-const USAGE = `npm run build:linux [-- --target ${Object.keys(TARGETS).join('|')}|all] [--base ${BASES.join('|')}] [--key FILE] [--out FOLDER]
+const USAGE = `npm run build:linux [-- --target ${Object.keys(TARGETS).join('|')}|all] [--base ${BASES.join('|')}] [--key FILE] [--root FILE] [--out FOLDER]
 Makes the archives for Linux with systemd, with install.sh, in dist/linux. --key is a secret key of usign or signify
-(npm run build:ipk -- --new-key FILE makes one); install.sh takes only what is signed.`;
+(npm run build:ipk -- --new-key FILE makes one); install.sh takes only what is signed. --root is the root
+of trust for updates (docs/updates.md): without it machines take no updates but by install.sh.`;
 
 try {
   const { values } = parseArgs({
@@ -20,6 +22,7 @@ try {
       base: { type: 'string', default: 'linuxstatic' },
       key: { type: 'string' },
       out: { type: 'string' },
+      root: { type: 'string' },
       help: { type: 'boolean' },
     },
   });
@@ -32,11 +35,13 @@ try {
     const targets = values.target === 'all' ? Object.values(TARGETS) : [targetNamed(values.target)];
     const out = values.out ?? path.resolve(import.meta.dirname, '..', '..', 'dist', 'linux');
     const log = (line: string) => process.stderr.write(`${line}\n`);
+    const root = values.root === undefined ? null : readRootOfTrust(values.root);
+    if (root === null) log('without --root its machines take no updates but by install.sh (docs/updates.md)');
     const executables: Executable[] = [];
     for (const target of targets) executables.push(await buildExecutable({ target, base, log }));
     const key = values.key === undefined ? null : readSigningKey(readFileSync(values.key, 'utf8'));
     if (key === null) log('without --key nothing is signed, and install.sh will not take it');
-    await writeRelease(executables, out, { epochS: sourceEpoch(), key });
+    await writeRelease(executables, out, { epochS: sourceEpoch(), key, root });
     process.stdout.write(`${path.relative(process.cwd(), out)}\n`);
   }
 } catch (error) {

@@ -24,6 +24,8 @@ export interface FeedOptions {
   out: string;
   /** Of every file in the packages, seconds since 1970. */
   epochS: number;
+  /** The text of the root of trust for updates. */
+  root?: string | null;
   log?: (line: string) => void;
 }
 
@@ -66,7 +68,7 @@ export async function buildApkFeed(options: FeedOptions, keyFile: string | null)
 
 /** One executable for all architectures it runs on, so that all hold the same bytes. */
 async function eachArch(
-  { archs, base, out, log = () => {} }: FeedOptions,
+  { archs, base, out, root, log = () => {} }: FeedOptions,
   write: (facts: PackageFacts[], folder: string) => Promise<void>,
 ): Promise<string[]> {
   const targets = new Map(archs.map((arch) => [arch, targetOfOpenwrt(arch)]));
@@ -77,7 +79,7 @@ async function eachArch(
     let files = payloads.get(target);
     if (!files) {
       log(`the executable for ${target.name}`);
-      files = agentPayload(await buildExecutable({ target, base, log }));
+      files = agentPayload(await buildExecutable({ target, base, log }), { root });
       payloads.set(target, files);
     }
     const folder = path.join(out, arch);

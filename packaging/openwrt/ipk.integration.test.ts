@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -12,10 +21,11 @@ import type { Executable } from '../executable/build.ts';
 import { buildExecutable, PROGRAM } from '../executable/build.ts';
 import type { Target } from '../targets.ts';
 import { TARGETS } from '../targets.ts';
+import { FEED } from './feed.ts';
 import { writeOpkgIndex } from './feed-index.ts';
 import { writeIpk } from './ipk.ts';
 import { luciPayload } from './luci-payload.ts';
-import { agentPackage, luciPackage } from './packages.ts';
+import { agentPackage, luciPackage, PACKAGE_VERSION } from './packages.ts';
 import { agentPayload } from './payload.ts';
 import { makeStandInRoot, runInRoot } from './stand-in-root.ts';
 import { newSigningKey, readSigningKey } from './usign.ts';
@@ -31,7 +41,7 @@ async function smallPackage(t: Parameters<typeof tempFolder>[0], arch = 'x86_64'
   writeFileSync(path.join(folder, PROGRAM), '#!/bin/sh\necho "$HEARTH_STATE_DIR"\n', { mode: 0o755 });
   writeFileSync(path.join(webui, 'index.html'), '<!doctype html>');
   const executable: Executable = { target: TARGETS.x64, base: 'npm', folder };
-  return agentPackage(arch, agentPayload(executable, webui));
+  return agentPackage(arch, agentPayload(executable, { webui }));
 }
 
 /** Lists a tar as it is: type and mode, owner, time, name. */
@@ -206,6 +216,12 @@ describe('installed package', { ...skip, ...needsTool('libdeflate-gzip', 'dpkg-d
     );
     assert.ok(!existsSync(path.join(root, 'etc/uci-defaults/90-hearth')), 'runs once');
     assert.ok(existsSync(path.join(root, 'etc/rc.d/S95hearth')));
+    cpSync(path.join(FEED, 'hearth-agent', 'test.sh'), path.join(root, 'tmp/test.sh'));
+    const tested = await runInRoot(root, `sh /tmp/test.sh hearth-agent ${PACKAGE_VERSION}`);
+    assert.equal(tested.code, 0, tested.stderr);
+    const other = await runInRoot(root, 'sh /tmp/test.sh hearth-agent 9.9.9-r1');
+    assert.match(other.stderr, /this is not version 9\.9\.9/);
+    assert.equal(other.code, 1);
 
     let said = '';
     const running = runInRoot(

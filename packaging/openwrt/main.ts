@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { HearthError, messageOf } from '#protocol/errors.ts';
 import { sourceEpoch } from '../epoch.ts';
 import { BASES } from '../executable/build.ts';
+import { readRootOfTrust } from '../root-of-trust.ts';
 import { TARGETS } from '../targets.ts';
 import { buildApkFeed, buildIpkFeed } from './build.ts';
 import { newSigningKey, readSigningKey } from './usign.ts';
@@ -11,11 +12,12 @@ import { newSigningKey, readSigningKey } from './usign.ts';
 const ARCHS = Object.values(TARGETS).flatMap(({ openwrt }) => openwrt);
 const FORMATS = ['ipk', 'apk'] as const;
 
-const USAGE = `npm run build:ipk [-- --arch ARCH[,ARCH]|all] [--base ${BASES.join('|')}] [--key FILE] [--out FOLDER]
+const USAGE = `npm run build:ipk [-- --arch ARCH[,ARCH]|all] [--base ${BASES.join('|')}] [--key FILE] [--root FILE] [--out FOLDER]
 npm run build:apk, with the same options
 Makes hearth-agent and luci-app-hearth with the index of a feed, in dist/packages/FORMAT/ARCH.
 --key signs the index: for ipk a secret key of usign or signify, for apk an EC key in PEM. --new-key FILE makes one for
 ipk, with FILE.pub, which goes into /etc/opkg/keys. Architectures: ${ARCHS.join(', ')}.
+--root is the root of trust for updates (docs/updates.md): without it boxes take no updates but packages.
 SOURCE_DATE_EPOCH is the time of every file; without it that of the commit.`;
 
 try {
@@ -26,6 +28,7 @@ try {
       base: { type: 'string', default: 'linuxstatic' },
       key: { type: 'string' },
       'new-key': { type: 'string' },
+      root: { type: 'string' },
       out: { type: 'string' },
       help: { type: 'boolean' },
     },
@@ -42,9 +45,11 @@ try {
     const out = values.out ?? path.resolve(import.meta.dirname, '..', '..', 'dist', 'packages', format);
     const archs = values.arch === 'all' ? ARCHS : values.arch.split(',');
     const log = (line: string) => process.stderr.write(`${line}\n`);
-    const options = { archs, base, out, epochS: sourceEpoch(), log };
+    const root = values.root === undefined ? null : readRootOfTrust(values.root);
+    const options = { archs, base, out, epochS: sourceEpoch(), root, log };
     if (values.key === undefined)
       log('without --key the index is not signed, and opkg will not take it by default');
+    if (root === null) log('without --root its boxes take no updates but by packages (docs/updates.md)');
     const folders =
       format === 'ipk'
         ? await buildIpkFeed(

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import type { Executable } from '../executable/build.ts';
-import type { PayloadFile } from '../payload.ts';
+import type { PayloadFile, PayloadOptions } from '../payload.ts';
 import { filesBelow, programPayload } from '../payload.ts';
 
 const FILES = path.join(import.meta.dirname, 'files');
@@ -14,6 +14,7 @@ export function serviceFiles(): PayloadFile[] {
 }
 
 /** Everything in the package hearth-agent. */
-export function agentPayload(executable: Executable, webui?: string): PayloadFile[] {
-  return [...serviceFiles(), ...programPayload(executable, webui)].sort((a, b) => (a.path < b.path ? -1 : 1));
+export function agentPayload(executable: Executable, options?: PayloadOptions): PayloadFile[] {
+  const all = [...serviceFiles(), ...programPayload(executable, options)];
+  return all.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
