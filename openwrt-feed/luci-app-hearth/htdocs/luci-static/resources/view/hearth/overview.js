@@ -106,7 +106,7 @@ return view.extend({
 		add('advanced', Value, 'max_connections', _('Client connections at once'), null, 'range(1,100000)', '1024');
 		add('advanced', Value, 'client_connections', _('Connections of one client'), _('0: no bound.'), 'range(0,100000)', '256');
 		add('advanced', Value, 'client_requests', _('Requests of one client a second'), _('0: no bound.'), 'range(0,100000)', '200');
-		add('advanced', Value, 'workers', _('Processes that serve'), _('A number, or "auto": by the processor and its memory.'), null, 'auto');
+		add('advanced', Value, 'workers', _('Processes that serve'), _('A number, or "auto": by the processor and its memory.'), 'or("auto",range(1,16))', 'auto');
 		add('advanced', Value, 'origin_connections', _('Connections to one origin'), null, 'range(1,64)', '6');
 		add('advanced', Value, 'scrub_days', _('Everything is verified again within (days)'), null, 'range(1,365)', '30');
 		add('advanced', Value, 'check_bytes_per_second', _('Verification reads at most (bytes/s)'), null, 'uinteger', '20000000');

@@ -1,0 +1,5 @@
+# What a package's Makefile uses of OpenWrt's rules.mk.
+INCLUDE_DIR:=$(TOPDIR)/include
+CP:=cp -fpR
+STRIP:=false
+RSTRIP:=false
