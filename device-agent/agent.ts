@@ -8,7 +8,9 @@ import { messageOf } from '#protocol/errors.ts';
 import type { BoxStatus } from '#protocol/http-box.ts';
 import { Account } from './account/account.ts';
 import { ActivityLog } from './activity/activity.ts';
+import { Away } from './away/away.ts';
 import { BoxCertificate } from './certificate/box-certificate.ts';
+import { certificateState } from './certificate/certificate-state.ts';
 import { Commands } from './commands/commands.ts';
 import { DiskWatch } from './disk-watch.ts';
 import { within } from './disks/places.ts';
@@ -92,6 +94,7 @@ export class Agent {
   readonly #lan: LanServer;
   readonly #watch: DiskWatch;
   readonly #integrityNews = new IntegrityNews();
+  readonly #away: Away;
   readonly #reach: BoxReaching;
   readonly #relaying: Relaying;
   readonly #membership: Membership;
@@ -283,11 +286,23 @@ export class Agent {
       },
       replan: () => this.#executor.wake(),
     });
+    this.#away = new Away(options.stateDir, {
+      activity: this.#activity,
+      monotonic: () => clock.monotonic(),
+      stamp,
+      hasPassword: () => this.#password.isSet,
+      boxId: () => this.#membership.boxId,
+      relays: () => this.#membership.settings?.dashboardUrls ?? [],
+      serve: (connection, visitor) => this.#lan.takeAway(connection, visitor),
+      log,
+    });
+    this.#away.onChange(() => this.#membership.session?.beat());
     this.#relaying = new Relaying({
       certificate,
       certificates: this.certificates,
       content: this.#content,
       request: (csr) => this.#membership.session?.requestCertificate(csr),
+      dashboard: this.#away,
       clock,
       log,
       onChange: () => this.#membership.session?.beat(),
@@ -304,6 +319,13 @@ export class Agent {
       secret: identity?.privateKey ?? randomUUID(),
       askFleet: (targets) => this.#membership.session?.wantDialled(targets),
       relay: () => ({ state: this.#relaying.state }),
+      certificate: () =>
+        certificateState({
+          serverName: this.#membership.settings?.serverName ?? null,
+          current: certificate.current,
+          problem: this.#membership.settings?.certificateProblem ?? null,
+          nowMs: clock.bestNow(),
+        }),
       onChange: () => this.#membership.session?.beat(),
       now: () => clock.monotonic(),
       log,
@@ -351,6 +373,7 @@ export class Agent {
     const { bind, contentPort, lanPort, contentUrl, stateDir, deliveriesOn, tlsFiles, tlsPort } =
       this.#options;
     await this.#password.open();
+    await this.#away.open();
     this.#activity.add('started');
     await this.#membership.open();
     if (deliveriesOn === 'state') {
@@ -388,6 +411,7 @@ export class Agent {
     await this.#content.drain(this.#options.drainMs);
     // After the last response: those under way come through the mapping.
     await this.#reach.close();
+    this.#away.close();
     await this.#relaying.close();
     await this.#evictor.close();
     await this.#executor.close();
@@ -432,6 +456,7 @@ export class Agent {
       contentUrl: this.#reach.contentUrl() ?? this.#contentUrl,
       secureUrl: this.#secureUrl(),
       lanUrl: this.#lanUrl,
+      away: this.#away.keySha256 === null ? null : { keySha256: this.#away.keySha256 },
       serving: {
         connections: this.#content.connections,
         bytesPerSecond: this.#meter.rateSinceLast(),
@@ -493,6 +518,7 @@ export class Agent {
       testUplink: (signal) => this.#line.test.run(signal),
       reach: this.#reach,
       scrub: () => this.#integrity.progress,
+      away: this.#away,
       logs,
     });
   }

@@ -59,6 +59,9 @@ const optionsSchema = z.object({
   HEARTH_BROKER_URL: z.url({ protocol: /^mqtts$/ }).optional(),
   HEARTH_RELAY_TUNNEL_URL: relayUrlSchema.optional(),
   HEARTH_RELAY_URL: httpUrl.optional(),
+  /** PEM files of the relay's own certificate: with them dashboards are carried to who is away from home. */
+  HEARTH_RELAY_CERT: z.string().min(1).optional(),
+  HEARTH_RELAY_KEY: z.string().min(1).optional(),
   /** Boxes are `<label>.<this domain>`; without it their clients' TLS is not carried. */
   HEARTH_BOX_DOMAIN: z
     .string()

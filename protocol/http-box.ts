@@ -234,6 +234,21 @@ export type LogEvent = z.infer<typeof logEventSchema>;
 /** `GET /api/earnings`: the fleet's own object, as last received; null before the first. */
 export const boxEarningsSchema = z.object({ earnings: earningsSchema.nullable() });
 
+/** `GET /api/away`: the dashboard from away from home. */
+export const boxAwaySchema = z.object({
+  on: z.boolean(),
+  /** Where the dashboard is then; empty while the fleet has no relay that carries it. */
+  urls: z.array(z.string()),
+  since: timeSchema.nullable(),
+  /** When somebody came in from away, and from which address; null: nobody yet. */
+  lastUsedAt: timeSchema.nullable(),
+  lastFrom: z.string().nullable(),
+});
+export type BoxAway = z.infer<typeof boxAwaySchema>;
+/** `POST /api/away` switches it on, or makes another key; the key is shown this once. */
+export const boxAwayKeySchema = boxAwaySchema.extend({ key: z.string() });
+export type BoxAwayKey = z.infer<typeof boxAwayKeySchema>;
+
 export const ACTIVITY_KINDS = [
   'started',
   'paired',
@@ -255,6 +270,9 @@ export const ACTIVITY_KINDS = [
   'paused',
   'resumed',
   'password_set',
+  'away_on',
+  'away_off',
+  'away_used',
 ] as const;
 /** `GET /api/activity`, newest first, at most 200, kept in memory. Texts are made by the dashboard from `kind`. */
 export const activitySchema = z.object({

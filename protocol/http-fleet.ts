@@ -23,6 +23,7 @@ import {
   microCreditsSchema,
   textSchema,
 } from './messages.ts';
+import { CERTIFICATE_PROBLEMS } from './reach.ts';
 
 /** Bodies of the fleet's HTTP API, `/api/v1`. Responses are what the console and the CLI read. */
 
@@ -130,6 +131,18 @@ export const placementSchema = z.object({
 export type Placement = z.infer<typeof placementSchema>;
 
 export const boxDetailSchema = boxSchema.extend({
+  /** The certificate of its own name; null: it has never asked for one. */
+  certificate: z
+    .object({
+      /** Of the one that is there; null: there has been none. */
+      expiresAt: timeSchema.nullable(),
+      /** Since when the CA has given none; null: it did when it was last asked. */
+      failingSince: timeSchema.nullable(),
+      problemCode: z.enum(CERTIFICATE_PROBLEMS).nullable(),
+      /** The CA's own words. */
+      problem: z.string().nullable(),
+    })
+    .nullable(),
   hardware: hardwareSchema.nullable(),
   placements: z.array(placementSchema),
   commands: z.array(

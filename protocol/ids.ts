@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import * as z from 'zod';
 
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
@@ -54,6 +54,19 @@ export const claimCodeSchema = z
         'a claim code has 12 letters and digits, such as 7K3M-9Q2X-5D1W',
       ),
   );
+
+/** A new key to a dashboard from away: 25 characters in groups of five, 125 random bits, no letters that look alike. */
+export function newAwayKey(): string {
+  let text = '';
+  for (const byte of randomBytes(25)) text += ALPHABET[byte & 31];
+  return (text.match(/.{5}/g) ?? []).join('-').toUpperCase();
+}
+
+/** The SHA-256 of such a key as a person types it, in hex: case, spaces and hyphens do not matter. */
+export function awayKeyHash(typed: string): string {
+  const plain = typed.toUpperCase().replace(/[\s-]/g, '').replace(/O/g, '0').replace(/[IL]/g, '1');
+  return createHash('sha256').update(`hearth away ${plain}`).digest('hex');
+}
 
 /** 128 random bits in hex, for spot checks and dial-backs. */
 export function newNonce(): string {

@@ -4,7 +4,7 @@ import { HearthError } from './errors.ts';
 import { evictionsSchema, evictionsVerdictSchema } from './evictions.ts';
 import { assetIdSchema, boxIdSchema, commandIdSchema, deliveryBatchIdSchema, siteIdSchema } from './ids.ts';
 import { LIMITS } from './limits.ts';
-import { DIAL_CODES, DIALS_AT_ONCE, dialTargetSchema } from './reach.ts';
+import { certificateProblemSchema, DIAL_CODES, DIALS_AT_ONCE, dialTargetSchema } from './reach.ts';
 import { updateOrderSchema, updateReportSchema } from './release.ts';
 
 /** The version in every message and topic. A change that an old peer would misread gets a new number. */
@@ -59,6 +59,8 @@ export const heartbeatSchema = z.object({
   secureUrl: contentUrlSchema.nullish(),
   /** Where boxes of the same network find it, if that is elsewhere. */
   lanUrl: contentUrlSchema.nullish(),
+  /** The household has its dashboard opened from away by who knows the key of this hash; absent: nobody may. */
+  away: z.object({ keySha256: sha256Schema }).nullish(),
   serving: z.object({ connections: count, bytesPerSecond: z.number().min(0), bytesTotal: bytes }),
   store: z.object({
     state: diskStateSchema,
@@ -289,6 +291,13 @@ export const commandBodySchema = z.discriminatedUnion('type', [
     serverName: z.string().max(253).nullable().optional(),
     /** The port clients find boxes' TLS at through relays: mapped to the same one, a box has one URL either way. */
     securePort: z.int().min(1).max(65_535).nullable().optional(),
+    /** Relays' addresses for dashboards from away, `https://relay.example.org`; only to boxes that have it on. */
+    dashboardUrls: z
+      .array(z.url({ protocol: /^https$/ }).max(300))
+      .max(LIMITS.relays)
+      .optional(),
+    /** The CA has given no certificate since then; null or absent: nothing is known against it. */
+    certificateProblem: certificateProblemSchema.nullable().optional(),
   }),
 ]);
 export type CommandBody = z.infer<typeof commandBodySchema>;

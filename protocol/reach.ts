@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { timeSchema } from './asset.ts';
 
 /**
  * How clients get to a box: the ladder it climbs, what stood in the way, and what the household could change. Codes and
@@ -109,6 +110,27 @@ export const reachRungSchema = z.object({
 });
 export type ReachRung = z.infer<typeof reachRungSchema>;
 
+/** Why the CA gives no certificate: it wants fewer orders, it does not answer, or it says no. */
+export const CERTIFICATE_PROBLEMS = ['rate_limited', 'ca_unreachable', 'ca_refused'] as const;
+
+/** The fleet's trouble with getting a box's certificate. Newer fleets may know other codes. */
+export const certificateProblemSchema = z.object({
+  since: timeSchema,
+  code: z.string().regex(/^[a-z_]{1,40}$/),
+});
+export type CertificateProblem = z.infer<typeof certificateProblemSchema>;
+
+/** The certificate of the box's own name. */
+export const certificateStateSchema = z.object({
+  serverName: z.string(),
+  /** `waiting`: there has been none yet. One that has expired is served all the same: it is better than none. */
+  state: z.enum(['waiting', 'valid', 'expired']),
+  expiresAt: timeSchema.nullable(),
+  /** Null: it comes, or nobody has heard of any trouble. */
+  problem: certificateProblemSchema.nullable(),
+});
+export type CertificateState = z.infer<typeof certificateStateSchema>;
+
 /** `GET /api/doctor`, and part of what the household sees of its connection. */
 export const boxReachSchema = z.object({
   /** `direct` and `relayed` are confirmed from outside; `unconfirmed`: there is an address, nobody has dialled it. */
@@ -123,8 +145,12 @@ export const boxReachSchema = z.object({
   values,
   ladder: z.array(reachRungSchema),
   advice: z.array(z.object({ code: z.enum(REACH_ADVICE), values })),
+  /** Null: the box has no name of its own. */
+  certificate: certificateStateSchema.nullable(),
 });
 export type BoxReach = z.infer<typeof boxReachSchema>;
+/** What the ladder alone says. */
+export type ReachReport = Omit<BoxReach, 'certificate'>;
 
 /** An address the box asks the fleet to dial. */
 export const dialTargetSchema = z.object({

@@ -79,7 +79,17 @@ export class Commands {
     clock.learn(issuedAtMs);
     const { heartbeatIntervalMs, deliveryKey, routerUrl } = body;
     const { relayUrls = [], serverName = null, securePort = null } = body;
-    await configure({ heartbeatIntervalMs, deliveryKey, routerUrl, relayUrls, serverName, securePort });
+    const { dashboardUrls = [], certificateProblem = null } = body;
+    await configure({
+      heartbeatIntervalMs,
+      deliveryKey,
+      routerUrl,
+      relayUrls,
+      serverName,
+      securePort,
+      dashboardUrls,
+      certificateProblem,
+    });
     // What has expired can be told now.
     replan();
     return null;

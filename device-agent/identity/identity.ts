@@ -5,6 +5,7 @@ import * as z from 'zod';
 import { readTextIfAny, removeDurably, writeFileDurably } from '#agent/durable/durable-file.ts';
 import { HearthError } from '#protocol/errors.ts';
 import { enrolResponseSchema } from '#protocol/http-fleet.ts';
+import { certificateProblemSchema } from '#protocol/reach.ts';
 
 const identitySchema = enrolResponseSchema.extend({
   v: z.literal(1),
@@ -37,6 +38,10 @@ const settingsSchema = z.object({
   serverName: z.string().nullable().default(null),
   /** Where clients find boxes' TLS at relays. */
   securePort: z.int().nullable().default(null),
+  /** Relays that carry dashboards to who is away from home. */
+  dashboardUrls: z.array(z.string()).default([]),
+  /** Since when the fleet gets no certificate for this box, and why. */
+  certificateProblem: certificateProblemSchema.nullable().default(null),
 });
 /** What the fleet last configured, kept so that a restart without the fleet still serves. */
 export type FleetSettings = z.infer<typeof settingsSchema>;

@@ -9,6 +9,8 @@ export const SESSION_COOKIE = 'hearth_box_session';
 /** One call of the API. */
 export interface Call {
   request: IncomingMessage;
+  /** Of who asks: the other end of the connection, since what a header says of it is anybody's claim. */
+  address: string;
   response: ServerResponse;
   query: URLSearchParams;
   /** The session cookie's value, or null. */

@@ -31,6 +31,15 @@ export function boxRoutes(view: BoxView): Routes {
   };
 }
 
+/** The dashboard from away. */
+export function awayRoutes(view: BoxView): Routes {
+  return {
+    'GET /away': () => present(view.away).view(),
+    'POST /away': () => present(view.away).turnOn(),
+    'DELETE /away': () => present(view.away).turnOff(),
+  };
+}
+
 /** How long the list of disks may take, ms; and where it is only for show. */
 const LIST_MS = 12_000;
 const FIXED_LIST_MS = 3_000;

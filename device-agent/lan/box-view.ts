@@ -1,6 +1,8 @@
 import type { HouseholdSettings, SettingsChange } from '#protocol/household.ts';
 import type {
   Activity,
+  BoxAway,
+  BoxAwayKey,
   BoxContent,
   BoxDisk,
   BoxNetwork,
@@ -32,6 +34,14 @@ export interface BoxView {
   /** How clients reach the box. */
   reach: ReachView | null;
   logs: LogsView | null;
+  /** The dashboard from away. */
+  away: AwayView | null;
+}
+
+export interface AwayView {
+  view: () => BoxAway;
+  turnOn: () => Promise<BoxAwayKey>;
+  turnOff: () => Promise<BoxAway>;
 }
 
 export interface ReachView {

@@ -1,7 +1,6 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import { networkInterfaces } from 'node:os';
 import type { Logger } from 'pino';
-import { plainAddress } from '#protocol/addresses.ts';
 import { HearthError } from '#protocol/errors.ts';
 import { boxLoginSchema, passwordChangeSchema, setupSchema } from '#protocol/http-box.ts';
 import type { Call, Routes } from './api.ts';
@@ -27,15 +26,15 @@ export function openRoutes(parts: DoorParts): Routes {
   return {
     'GET /session': ({ secret }) => state(sessions.isLive(secret)),
 
-    'POST /setup': async ({ request, response }) => {
+    'POST /setup': async ({ request, response, address }) => {
       if (password.isSet)
         throw new HearthError('conflict', 'The password has been set already: log in with it.');
       checkNeighbour(request.socket.remoteAddress, networkInterfaces());
       const body = await readBody(request, setupSchema);
       await password.setOnce(body.password);
       log.info('the dashboard password was set');
-      parts.onPasswordSet(addressOf(request));
-      parts.loginLimit.succeeded(addressOf(request));
+      parts.onPasswordSet(address);
+      parts.loginLimit.succeeded(address);
       setSessionCookie(response, sessions.begin());
       return state(true);
     },
@@ -71,7 +70,7 @@ export function doorRoutes(parts: DoorParts): Routes {
       parts.sessions.endAll();
       setSessionCookie(call.response, parts.sessions.begin());
       parts.log.info('the dashboard password was changed');
-      parts.onPasswordSet(addressOf(call.request));
+      parts.onPasswordSet(call.address);
       return { setupNeeded: false, loggedIn: true };
     },
   };
@@ -80,7 +79,7 @@ export function doorRoutes(parts: DoorParts): Routes {
 /** @throws HearthError `rate_limited`, or `not_authenticated` when the password is wrong */
 async function prove(parts: DoorParts, call: Call, given: string): Promise<void> {
   const { password, loginLimit, log } = parts;
-  const address = addressOf(call.request);
+  const { address } = call;
   const waitMs = loginLimit.waitMs(address);
   if (waitMs > 0) throw tooMany(call.response, waitMs);
   loginLimit.begin(address);
@@ -92,12 +91,6 @@ async function prove(parts: DoorParts, call: Call, given: string): Promise<void>
       : new HearthError('not_authenticated', 'The password is wrong.');
   }
   loginLimit.succeeded(address);
-}
-
-/** The other end of the connection: what a header says of it is anybody's claim. */
-function addressOf(request: IncomingMessage): string {
-  const { remoteAddress = '' } = request.socket;
-  return plainAddress(remoteAddress) ?? remoteAddress;
 }
 
 function tooMany(response: ServerResponse, waitMs: number): HearthError {

@@ -27,6 +27,16 @@ export function checkHost(host: string | undefined, ownName: string): void {
 }
 
 /**
+ * Refuses a Host that is not the one the relay was asked by, whose certificate the browser has seen.
+ * @throws HearthError `forbidden`
+ */
+export function checkAwayHost(host: string | undefined, asked: string): void {
+  if (host === undefined || host.toLowerCase() !== asked.toLowerCase()) {
+    throw new HearthError('forbidden', 'Open this page by the address that the box shows at home.');
+  }
+}
+
+/**
  * Refuses a state-changing request that another site's page may have sent: a form cannot add the header, and a
  * script of another origin may not.
  * @throws HearthError `forbidden`

@@ -84,6 +84,7 @@ export async function serveLan(t: TestContext, view: Partial<BoxView> = {}) {
       scrub: null,
       reach: null,
       logs,
+      away: null,
       ...view,
     },
   });

@@ -1,16 +1,19 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
+import type { AwayVisitor } from '#agent/away/away.ts';
+import { plainAddress } from '#protocol/addresses.ts';
 import { ERROR_CODES, HearthError, isHearthError, messageOf } from '#protocol/errors.ts';
 import type { Routes } from './api.ts';
 import { SESSION_COOKIE, sendJson } from './api.ts';
-import { boxRoutes, diskRoutes, settingsRoutes } from './box-routes.ts';
+import { awayRoutes, boxRoutes, diskRoutes, settingsRoutes } from './box-routes.ts';
 import type { BoxView } from './box-view.ts';
 import { diagnosticsRoutes } from './diagnostics.ts';
 import { doorRoutes, openRoutes } from './door-routes.ts';
 import { EventStreams } from './events.ts';
-import { checkHost, checkSameOrigin, cookieOf } from './guard.ts';
+import { checkAwayHost, checkHost, checkSameOrigin, cookieOf } from './guard.ts';
 import type { LoginLimit } from './login-limit.ts';
 import type { Password } from './password.ts';
 import type { Sessions } from './sessions.ts';
@@ -33,6 +36,9 @@ const MOST_CONNECTIONS = 64;
 /** One device must not keep the others of the household out. */
 const MOST_PER_ADDRESS = 24;
 
+/** Who has got hold of a key from away must not be able to take the box over with it. */
+const AT_HOME_ONLY = new Set(['POST /setup', 'POST /password', 'POST /pair', 'POST /away']);
+
 const SECURITY_HEADERS = {
   'content-security-policy':
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
@@ -52,6 +58,8 @@ export class LanServer {
   readonly #events: EventStreams;
   /** Open ones by address. */
   readonly #connections = new Map<string, number>();
+  /** Connections that relays brought. */
+  readonly #away = new WeakMap<Duplex, AwayVisitor>();
   /** Answered to anyone on the LAN. */
   readonly #open: Map<string, Routes[string]>;
   /** Answered to those who are logged in. */
@@ -68,6 +76,7 @@ export class LanServer {
         ...boxRoutes(view),
         ...settingsRoutes(view),
         ...diskRoutes(view),
+        ...awayRoutes(view),
         ...diagnosticsRoutes(view),
         'GET /events': (call) => this.#events.open(call),
       } satisfies Routes),
@@ -82,6 +91,7 @@ export class LanServer {
   }
 
   #admit(socket: Socket): void {
+    if (this.#away.has(socket)) return;
     const address = socket.remoteAddress ?? '';
     const open = (this.#connections.get(address) ?? 0) + 1;
     if (open > MOST_PER_ADDRESS) {
@@ -94,6 +104,14 @@ export class LanServer {
       if (left > 0) this.#connections.set(address, left);
       else this.#connections.delete(address);
     });
+  }
+
+  /** Takes a connection that a relay has brought from who is away from home. */
+  takeAway(connection: Duplex, visitor: AwayVisitor): void {
+    // Not the stream itself: http writes text, and of text written to an HTTP/2 stream Node breaks the first bytes.
+    const plain = Duplex.from({ readable: connection, writable: connection });
+    this.#away.set(plain, visitor);
+    this.#server.emit('connection', plain);
   }
 
   /** @returns the port it listens on */
@@ -118,7 +136,9 @@ export class LanServer {
     try {
       // Two of them are none (RFC 9112, 3.2).
       const [host, ...more] = request.headersDistinct.host ?? [];
-      checkHost(more.length > 0 ? undefined : host, this.#parts.ownName);
+      const visitor = this.#away.get(request.socket);
+      if (visitor) checkAwayHost(more.length > 0 ? undefined : host, visitor.host);
+      else checkHost(more.length > 0 ? undefined : host, this.#parts.ownName);
       const [pathname = '/', query = ''] = (request.url ?? '/').split('?', 2);
       if (pathname === '/api' || pathname.startsWith('/api/')) {
         await this.#api(request, response, pathname.slice(4), new URLSearchParams(query));
@@ -141,15 +161,21 @@ export class LanServer {
   ): Promise<void> {
     const secret = cookieOf(request.headers, SESSION_COOKIE);
     const route = `${request.method} ${path}`;
+    const visitor = this.#away.get(request.socket);
+    if (visitor && AT_HOME_ONLY.has(route)) {
+      throw new HearthError('forbidden', 'This is done at home, from the network of the box.');
+    }
     if (request.method !== 'GET') checkSameOrigin(request.headers);
     const open = this.#open.get(route);
     if (!open && !this.#parts.sessions.isLive(secret))
       throw new HearthError('not_authenticated', 'Log in first.');
     const handle = open ?? this.#inside.get(route);
     if (!handle) throw new HearthError('not_found', 'There is no such call.');
+    const { remoteAddress = '' } = request.socket;
+    const address = visitor?.address ?? plainAddress(remoteAddress) ?? remoteAddress;
     const gone = new AbortController();
     response.on('close', () => gone.abort());
-    const answer = await handle({ request, response, query, secret, signal: gone.signal });
+    const answer = await handle({ request, response, address, query, secret, signal: gone.signal });
     if (answer !== undefined) sendJson(response, answer);
   }
 

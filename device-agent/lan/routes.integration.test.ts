@@ -31,6 +31,9 @@ const INSIDE: [method: string, path: string, body?: unknown][] = [
   ['POST', '/disk', { mount: '/mnt' }],
   ['POST', '/disk/eject'],
   ['POST', '/disk/attach'],
+  ['GET', '/away'],
+  ['POST', '/away'],
+  ['DELETE', '/away'],
 ];
 
 test('lan: every call needs a session, and every change the header against CSRF', async (t) => {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
 import { hostAndPort } from '#protocol/addresses.ts';
 import type { DownMessage } from '#protocol/messages.ts';
-import type { BoxReach, DialTarget } from '#protocol/reach.ts';
+import type { BoxReach, CertificateState, DialTarget } from '#protocol/reach.ts';
 import { Dialler } from './dialler.ts';
 import { NatPmpMapper } from './natpmp/natpmp.ts';
 import { type Network, networkOf, readTables } from './network.ts';
@@ -27,6 +27,8 @@ export interface BoxReachOptions {
   /** Asks the fleet to dial; the answer comes to `dialled`. */
   askFleet: (targets: DialTarget[]) => void;
   relay: () => RelayState;
+  /** How the certificate of the box's own name stands; null: it has no name. */
+  certificate: () => CertificateState | null;
   onChange: () => void;
   now: () => number;
   log: Logger;
@@ -110,7 +112,7 @@ export class BoxReaching {
   }
 
   report(): BoxReach {
-    return this.#reach.report();
+    return { ...this.#reach.report(), certificate: this.#options.certificate() };
   }
 
   retry(): void {

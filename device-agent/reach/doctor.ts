@@ -1,10 +1,20 @@
 import { randomBytes, randomInt } from 'node:crypto';
+import { BoxCertificate } from '#agent/certificate/box-certificate.ts';
+import { certificateState } from '#agent/certificate/certificate-state.ts';
+import { StateDirectory } from '#agent/identity/identity.ts';
 import type { Options } from '#agent/options.ts';
 import { Household } from '#agent/settings/household.ts';
 import { kindOf } from '#protocol/addresses.ts';
 import { messageOf } from '#protocol/errors.ts';
-import type { BoxReach, Family, ReachReason, ReachRung, ReachValues } from '#protocol/reach.ts';
-import { FAMILIES } from '#protocol/reach.ts';
+import type {
+  CertificateState,
+  Family,
+  ReachReason,
+  ReachReport,
+  ReachRung,
+  ReachValues,
+} from '#protocol/reach.ts';
+import { CERTIFICATE_PROBLEMS, FAMILIES } from '#protocol/reach.ts';
 import { reachEn } from '#webui/box/messages/en-reach.ts';
 import { reachZh } from '#webui/box/messages/zh-reach.ts';
 import type { MappingMethod, PortMapper } from './mapping.ts';
@@ -30,21 +40,36 @@ export interface DoctorOptions {
   configuredUrl: string | null;
 }
 
-/** `doctor` on the box's command line: examines, and says it in the household's language. */
-export async function tellReach(options: Options): Promise<string[]> {
+/**
+ * `doctor` on the box's command line: examines, and says it in the household's language.
+ * @param nowMs what time it is, ms since 1970: whether the certificate has expired
+ */
+export async function tellReach(options: Options, nowMs: number = Date.now()): Promise<string[]> {
   const { now } = await Household.open(options.stateDir, options.household);
   const { bind, contentPort, portMapping: mapping, contentUrl: configuredUrl } = options;
   const diagnosis = await examine(
     { bind, contentPort, mapping, configuredUrl },
     AbortSignal.timeout(LONGEST_MS),
   );
-  return inWords(diagnosis, contentPort, now.language ?? 'en');
+  const language = now.language ?? 'en';
+  return [
+    ...inWords(diagnosis, contentPort, language),
+    ...certificateInWords(await certificateOf(options.stateDir, nowMs), language),
+  ];
+}
+
+/** How the certificate stands, by what the agent keeps. @throws HearthError when the state is damaged */
+async function certificateOf(stateDir: string, nowMs: number): Promise<CertificateState | null> {
+  const settings = await new StateDirectory(stateDir).readSettings();
+  const { current } = await BoxCertificate.open(stateDir);
+  const { serverName = null, certificateProblem: problem = null } = settings ?? {};
+  return certificateState({ serverName, current, problem, nowMs });
 }
 
 /** What the doctor has found: the ladder as the agent reports it, and whether content is served on this machine. */
 export interface Diagnosis {
   network: Network;
-  report: BoxReach;
+  report: ReachReport;
   /** The content port answers here: the agent runs. */
   serving: boolean;
 }
@@ -168,6 +193,31 @@ export function inWords(
       lines.push(`  - ${words[`reach.advice.${code}`]} ${inBrief(values)}`.trimEnd());
   }
   return lines;
+}
+
+/** How the certificate stands, in the words of the dashboard; nothing where the box has no name. */
+export function certificateInWords(state: CertificateState | null, language: 'en' | 'zh'): string[] {
+  if (state === null) return [];
+  const words: typeof reachEn | typeof reachZh = language === 'en' ? reachEn : reachZh;
+  const { serverName, expiresAt, problem } = state;
+  const values: Record<string, string> = {
+    name: serverName,
+    until: dayOf(expiresAt),
+    since: dayOf(problem?.since ?? null),
+  };
+  const filled = (text: string) => text.replace(/\{(\w+)\}/g, (_, name: string) => values[name] ?? '');
+  const lines = ['', words['reach.cert.title'], `  ${filled(words[`reach.cert.${state.state}`])}`];
+  if (problem) {
+    const why = CERTIFICATE_PROBLEMS.find((code) => code === problem.code) ?? 'ca_refused';
+    lines.push(`  ${filled(words['reach.cert.failing'])} ${words[`reach.cert.why.${why}`]}`);
+    if (state.state === 'valid') lines.push(`  ${words['reach.cert.servesOn']}`);
+  }
+  return lines;
+}
+
+/** A day as both languages write it. */
+function dayOf(time: string | null): string {
+  return time === null ? '' : `${time.slice(0, 16).replace('T', ' ')} UTC`;
 }
 
 function rungLine(

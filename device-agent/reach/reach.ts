@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { kindOf } from '#protocol/addresses.ts';
 import { messageOf } from '#protocol/errors.ts';
-import type { BoxReach, DialCode, DialTarget, Family } from '#protocol/reach.ts';
+import type { DialCode, DialTarget, Family, ReachReport } from '#protocol/reach.ts';
 import { FAMILIES } from '#protocol/reach.ts';
 import type { Mapped, MappingMethod, PortMapper } from './mapping.ts';
 import { MappingError } from './mapping.ts';
@@ -152,7 +152,7 @@ export class Reach {
     return guesses[0] ?? null;
   }
 
-  report(): BoxReach {
+  report(): ReachReport {
     return reportOf({
       families: { ipv4: this.#facts('ipv4'), ipv6: this.#facts('ipv6') },
       relay: this.#options.relay(),

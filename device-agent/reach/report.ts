@@ -1,9 +1,9 @@
 import { kindOf } from '#protocol/addresses.ts';
 import type {
-  BoxReach,
   Family,
   ReachAdvice,
   ReachReason,
+  ReachReport,
   ReachRung,
   ReachValues,
   ReachWay,
@@ -49,7 +49,7 @@ const TELLING: readonly ReachReason[] = [
 ];
 
 /** The whole ladder as data, with the one reason that matters and what could be changed. Pure. */
-export function reportOf(facts: ReportFacts): BoxReach {
+export function reportOf(facts: ReportFacts): ReachReport {
   const ladder = [...FAMILIES.flatMap((family) => rungsOf(facts, family)), relayRung(facts.relay)];
   const bearing = ladder.filter(({ state, way }) => state === 'bears' && way !== 'relay');
   const endpoints = bearing.flatMap(({ family, values: { address, port } }) =>
@@ -181,7 +181,7 @@ function mostTelling(ladder: ReachRung[]): ReachRung | undefined {
   return ladder.filter(({ reason }) => reason !== null).sort((a, b) => rank(a) - rank(b))[0];
 }
 
-function adviceFor(facts: ReportFacts, why: ReachRung | undefined): BoxReach['advice'] {
+function adviceFor(facts: ReportFacts, why: ReachRung | undefined): ReachReport['advice'] {
   const { gateway, port, own } = facts.families.ipv4;
   const box = gateway?.local ?? own ?? '';
   const codes: ReachAdvice[] = [];

@@ -7,6 +7,7 @@ import type { Certificates } from '#agent/serve/tls/certificates.ts';
 import type { Clock } from '#agent/time/clock.ts';
 import { messageOf } from '#protocol/errors.ts';
 import { SocketPairs } from './socket-pairs.ts';
+import type { DashboardDoor } from './tunnel.ts';
 import { RelayTunnels } from './tunnels.ts';
 
 export interface RelayingParts {
@@ -16,6 +17,8 @@ export interface RelayingParts {
   content: Pick<ContentServer, 'relayed' | 'relayedConnection' | 'securePort'>;
   /** Asks the fleet for a certificate; nothing happens while there is no link, and it is asked again. */
   request: (csr: string) => void;
+  /** The dashboard for who is away. */
+  dashboard: DashboardDoor;
   clock: Clock;
   log: Logger;
   /** Connections to relays came or went. */
@@ -61,7 +64,7 @@ export class Relaying {
 
   /** From now on this box is somebody: relays know it by its certificate. */
   async begin(identity: Identity): Promise<void> {
-    const { clock, content, log, onChange } = this.#parts;
+    const { clock, content, dashboard, log, onChange } = this.#parts;
     await this.#tunnels?.close();
     this.#tunnels = new RelayTunnels({
       identity,
@@ -70,6 +73,7 @@ export class Relaying {
       onChange,
       onRequest: (stream, headers, client) => content.relayed(stream, headers, client),
       onConnection: (connection, client) => void this.#carry(connection, client),
+      onDashboard: dashboard,
     });
     this.#tunnels.use(this.#urls);
   }

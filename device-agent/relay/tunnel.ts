@@ -1,9 +1,10 @@
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { AwayVisitor } from '#agent/away/away.ts';
 import type { Identity } from '#agent/identity/identity.ts';
 import { dialFleet, hostAndPort } from '#agent/link/dial.ts';
-import { CLIENT_ADDRESS_HEADER, RELAY_ALPN } from '#protocol/relay.ts';
+import { CLIENT_ADDRESS_HEADER, DASHBOARD_HEADER, RELAY_ALPN } from '#protocol/relay.ts';
 
 export interface TunnelParts {
   identity: Identity;
@@ -13,6 +14,14 @@ export interface TunnelParts {
   onRequest: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, client: string) => void;
   /** A client's own connection, carried unread; null while this box has nothing that speaks TLS to clients. */
   onConnection: ((connection: Duplex, client: string) => void) | null;
+  /** The dashboard for who is away from home; absent: this box has none to show. */
+  onDashboard?: DashboardDoor;
+}
+
+export interface DashboardDoor {
+  /** @returns the status the relay is answered with; 200: `serve` gets the connection */
+  admit: (visitor: AwayVisitor) => number;
+  serve: (connection: Duplex, visitor: AwayVisitor) => void;
 }
 
 const DIAL_MS = 15_000;
@@ -67,7 +76,9 @@ export class Tunnel {
     server.on('stream', (stream, headers) => {
       stream.on('error', () => undefined);
       const client = clientOf(headers);
+      const host = headers[DASHBOARD_HEADER];
       if (headers[':method'] !== 'CONNECT') parts.onRequest(stream, headers, client);
+      else if (host !== undefined) openDashboard(stream, { host: String(host), address: client }, parts);
       else if (!parts.onConnection) stream.respond({ ':status': 503 }, { endStream: true });
       else {
         stream.respond({ ':status': 200 });
@@ -101,6 +112,14 @@ export class Tunnel {
   destroy(): void {
     this.#session.destroy();
   }
+}
+
+function openDashboard(stream: ServerHttp2Stream, visitor: AwayVisitor, { onDashboard }: TunnelParts): void {
+  const status = onDashboard?.admit(visitor) ?? 403;
+  stream.respond({ ':status': status }, { endStream: status !== 200 });
+  if (status !== 200) return;
+  stream.setTimeout(SILENT_MS, () => stream.close());
+  onDashboard?.serve(stream, visitor);
 }
 
 function clientOf(headers: IncomingHttpHeaders): string {

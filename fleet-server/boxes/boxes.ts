@@ -5,7 +5,15 @@ import { lookAtCopies } from '#fleet/assignments/copies.ts';
 import { enqueue } from '#fleet/commands/outbox.ts';
 import type { Database, Queryable } from '#fleet/database/database.ts';
 import { notify } from '#fleet/database/listen.ts';
-import { assets, boxes, commands, ledgerEntries, placements, spotChecks } from '#fleet/database/schema.ts';
+import {
+  assets,
+  boxCertificates,
+  boxes,
+  commands,
+  ledgerEntries,
+  placements,
+  spotChecks,
+} from '#fleet/database/schema.ts';
 import { earningsOf } from '#fleet/ledger/earnings.ts';
 import { accountOf } from '#fleet/ledger/ledger.ts';
 import { relayedBoxes } from '#fleet/relay/standing.ts';
@@ -115,8 +123,17 @@ export async function boxDetail(db: Database, boxId: string): Promise<BoxDetail>
     .where(eq(spotChecks.boxId, boxId))
     .orderBy(desc(spotChecks.askedAt))
     .limit(20);
+  const [certificate] = await db.select().from(boxCertificates).where(eq(boxCertificates.boxId, boxId));
   return {
     ...summary,
+    certificate: certificate
+      ? {
+          expiresAt: certificate.expiresAt?.toISOString() ?? null,
+          failingSince: certificate.failingSince?.toISOString() ?? null,
+          problemCode: certificate.problemCode,
+          problem: certificate.problem,
+        }
+      : null,
     hardware: row.hardware,
     placements: await listPlacements(db, { boxId }),
     commands: recent.map((command) => ({

@@ -23,23 +23,34 @@ export interface ChallengeBoard {
 /** How often an order is looked at until its certificate is there, and how many times. */
 const LOOK_MS = 1_000;
 const MOST_LOOKS = 60;
+const AWAY_MS = 10_000;
+
+/** What the library keeps beside axios' own defaults, and its types do not tell of. */
+const SETTINGS = (acme.axios.defaults as { acmeSettings?: Record<string, unknown> }).acmeSettings;
 
 /** Gets certificates from a CA by ACME, proving the name by DNS-01. */
 export class AcmeIssuer {
   readonly #client: acme.Client;
   readonly #contact: string[];
+  readonly #directoryUrl: string;
+  readonly #ca: Buffer | undefined;
   #account: Promise<unknown> | null = null;
 
   static async open(options: AcmeOptions): Promise<AcmeIssuer> {
-    if (options.caFile) {
-      const ca = await readFile(options.caFile);
+    const ca = options.caFile ? await readFile(options.caFile) : undefined;
+    if (ca) {
       acme.axios.defaults.httpsAgent = new https.Agent({ ca, keepAlive: true });
     }
     acme.axios.defaults.timeout = 30_000;
-    return new AcmeIssuer(options);
+    // A CA at its limit says when to come again, and that may be days: the library would sit there for as long, and
+    // with it the job. What failed is tried again later by its row, whoever dies meanwhile.
+    Object.assign(acme.axios.defaults, { acmeSettings: { ...SETTINGS, retryMaxAttempts: 0 } });
+    return new AcmeIssuer(options, ca);
   }
 
-  private constructor(options: AcmeOptions) {
+  private constructor(options: AcmeOptions, ca: Buffer | undefined) {
+    this.#directoryUrl = options.directoryUrl;
+    this.#ca = ca;
     this.#contact = options.contact ? [`mailto:${options.contact}`] : [];
     this.#client = new acme.Client({
       directoryUrl: options.directoryUrl,
@@ -73,7 +84,9 @@ export class AcmeIssuer {
       }
       return await this.#client.getCertificate(await this.#finalize(order, csr));
     } catch (cause) {
-      throw new HearthError('unavailable', `the CA gave no certificate: ${messageOf(cause)}`, { cause });
+      // Where no answer came at all the library fails over its own error, and what happened is lost: asked once more.
+      const reason = cause instanceof TypeError ? await this.#whyAway() : messageOf(cause);
+      throw new HearthError('unavailable', `the CA gave no certificate: ${reason}`, { cause });
     } finally {
       for (const value of published) await board.retract(value).catch(() => undefined);
     }
@@ -92,6 +105,22 @@ export class AcmeIssuer {
       now = await this.#client.getOrder(now);
     }
     return now;
+  }
+
+  /** Why the CA does not answer. */
+  #whyAway(): Promise<string> {
+    return new Promise((resolve) => {
+      const request = https.get(
+        this.#directoryUrl,
+        { ca: this.#ca, agent: false, timeout: AWAY_MS },
+        (answer) => {
+          answer.destroy();
+          resolve('ECONNRESET: it broke off, and answers again');
+        },
+      );
+      request.once('timeout', () => request.destroy(new Error('ETIMEDOUT: it does not answer')));
+      request.once('error', (error) => resolve(messageOf(error)));
+    });
   }
 
   /** The account is made at the first order, or found by its key. */

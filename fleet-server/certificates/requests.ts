@@ -7,6 +7,7 @@ import { enqueue } from '#fleet/commands/outbox.ts';
 import type { Database } from '#fleet/database/database.ts';
 import { HearthError, messageOf } from '#protocol/errors.ts';
 import { clip } from '#protocol/messages.ts';
+import type { CERTIFICATE_PROBLEMS } from '#protocol/reach.ts';
 import type { AcmeIssuer } from './acme.ts';
 
 export interface IssuanceOptions {
@@ -104,7 +105,7 @@ export async function issueNext(
     // A newer request that came meanwhile goes on waiting.
     await db.execute(sql`
       UPDATE box_certificates SET state = 'issued', chain = ${chain}, issued_at = now(),
-        expires_at = ${expiresAt.toISOString()}, problem = NULL
+        expires_at = ${expiresAt.toISOString()}, problem = NULL, problem_code = NULL, failing_since = NULL
       WHERE box_id = ${boxId} AND csr = ${csr}`);
     await deliver(db, boxId);
     log.info({ boxId, name, expiresAt }, 'a certificate was issued');
@@ -113,11 +114,20 @@ export async function issueNext(
       Math.min(LONGEST_RETRY_MS, RETRY_MS * 2 ** Math.min(attempts, 20)) * (0.5 + Math.random() / 2);
     const problem = clip(messageOf(error));
     await db.execute(sql`
-      UPDATE box_certificates SET problem = ${problem}, next_try_at = now() + ${waitMs} * interval '1 millisecond'
+      UPDATE box_certificates SET problem = ${problem}, problem_code = ${problemCodeOf(problem)},
+        failing_since = coalesce(failing_since, now()), next_try_at = now() + ${waitMs} * interval '1 millisecond'
       WHERE box_id = ${boxId} AND csr = ${csr}`);
     log.warn({ boxId, name, problem, retryInS: Math.round(waitMs / 1000) }, 'no certificate yet');
   }
   return true;
+}
+
+/** What kind of trouble the CA's words tell of (RFC 8555 section 6.7), for who cannot read them. */
+export function problemCodeOf(problem: string): (typeof CERTIFICATE_PROBLEMS)[number] {
+  if (/rate ?limit|too many|\b429\b/i.test(problem)) return 'rate_limited';
+  if (/ENOTFOUND|EAI_AGAIN|ECONN|EHOST|ENET|ETIMEDOUT|timeout|socket hang up|\b50[234]\b/i.test(problem))
+    return 'ca_unreachable';
+  return 'ca_refused';
 }
 
 /** Takes the request that has waited longest, so that nobody else does for a while. */

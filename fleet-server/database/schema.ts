@@ -22,6 +22,7 @@ import type {
   Heartbeat,
   integritySchema,
 } from '#protocol/messages.ts';
+import type { CERTIFICATE_PROBLEMS } from '#protocol/reach.ts';
 
 /**
  * The tables as drizzle sees them. migrations/*.sql is what makes them, constraints and triggers included;
@@ -292,6 +293,17 @@ export const relays = pgTable('relays', {
   startedAt: created('started_at'),
   seenAt: created('seen_at'),
   draining: boolean('draining').notNull().default(false),
+  dashboardUrl: text('dashboard_url'),
+});
+
+export const awaySessions = pgTable('away_sessions', {
+  secretHash: bytea('secret_hash').primaryKey(),
+  boxId: text('box_id').notNull(),
+  keySha256: text('key_sha256').notNull(),
+  client: text('client').notNull(),
+  createdAt: created(),
+  seenAt: created('seen_at'),
+  endedAt: time('ended_at'),
 });
 
 export const relayTunnels = pgTable(
@@ -324,6 +336,8 @@ export const boxCertificates = pgTable('box_certificates', {
   attempts: integer('attempts').notNull().default(0),
   nextTryAt: created('next_try_at'),
   problem: text('problem'),
+  problemCode: text('problem_code').$type<(typeof CERTIFICATE_PROBLEMS)[number]>(),
+  failingSince: time('failing_since'),
   chain: text('chain'),
   issuedAt: time('issued_at'),
   expiresAt: time('expires_at'),

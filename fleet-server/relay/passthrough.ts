@@ -31,6 +31,8 @@ export interface PassthroughParts {
   limits: PassthroughLimits;
   /** The box a server name belongs to. */
   boxOf: (serverName: string) => Promise<string | null>;
+  /** Takes connections for the relay's own name; null: it has no certificate. */
+  own: { covers: (serverName: string) => boolean; take: (socket: Socket, first: Buffer) => void } | null;
 }
 
 /** TLS alert `unrecognized_name`, fatal (RFC 6066 section 3): the client learns why, instead of a bare end. */
@@ -106,7 +108,9 @@ export class Passthrough {
         socket.destroy();
         return;
       }
-      void this.#connect(socket, client, found.name, bytes);
+      const { own } = this.#parts;
+      if (own?.covers(found.name)) own.take(socket, bytes);
+      else void this.#connect(socket, client, found.name, bytes);
     };
     socket.on('data', onData);
   }

@@ -8,7 +8,7 @@ const SAY_SO_MS = 1_000;
 
 interface RegisterParts {
   db: Database;
-  row: { id: string; tunnelUrl: string; publicUrl: string; addresses: string[] };
+  row: { id: string; tunnelUrl: string; publicUrl: string; addresses: string[]; dashboardUrl: string | null };
   isHere: (boxId: string) => boolean;
   log: Logger;
 }
@@ -77,26 +77,26 @@ export class RelayRegister {
 
   /** Nobody can be connected to a relay that has just begun. */
   async #sayHello(): Promise<void> {
-    const { id, tunnelUrl, publicUrl, addresses } = this.#row;
+    const { id, tunnelUrl, publicUrl, addresses, dashboardUrl } = this.#row;
     await this.#db.transaction(async (tx) => {
       await tx.execute(sql`DELETE FROM relays WHERE id = ${id} OR seen_at < now() - interval '1 day'`);
       await tx.execute(
-        sql`INSERT INTO relays (id, tunnel_url, public_url, addresses)
-          VALUES (${id}, ${tunnelUrl}, ${publicUrl}, ${sql.param(addresses)}::text[])`,
+        sql`INSERT INTO relays (id, tunnel_url, public_url, addresses, dashboard_url)
+          VALUES (${id}, ${tunnelUrl}, ${publicUrl}, ${sql.param(addresses)}::text[], ${dashboardUrl})`,
       );
     });
     await notify(this.#db, 'boxes');
   }
 
   async #save(): Promise<void> {
-    const { id, tunnelUrl, publicUrl, addresses } = this.#row;
+    const { id, tunnelUrl, publicUrl, addresses, dashboardUrl } = this.#row;
     const changed = [...this.#changed];
     this.#changed.clear();
     try {
       // The row may have been taken for a dead one's while the database was away.
       await this.#db.execute(sql`
-        INSERT INTO relays (id, tunnel_url, public_url, addresses, draining)
-        VALUES (${id}, ${tunnelUrl}, ${publicUrl}, ${sql.param(addresses)}::text[], ${this.#draining})
+        INSERT INTO relays (id, tunnel_url, public_url, addresses, dashboard_url, draining)
+        VALUES (${id}, ${tunnelUrl}, ${publicUrl}, ${sql.param(addresses)}::text[], ${dashboardUrl}, ${this.#draining})
         ON CONFLICT (id) DO UPDATE SET seen_at = now(), draining = excluded.draining`);
       if (changed.length === 0) return;
       const came = changed.filter((boxId) => this.#isHere(boxId));

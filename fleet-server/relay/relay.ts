@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,11 +8,14 @@ import { admitBox, noLongerAdmitted } from '#fleet/boxes/admission.ts';
 import type { Database } from '#fleet/database/database.ts';
 import type { FleetKeys } from '#fleet/keys/fleet-keys.ts';
 import { messageOf } from '#protocol/errors.ts';
+import type { AwayDoor } from './away/door.ts';
 import { RelayCounts } from './counts.ts';
 import { asksWho } from './greeting.ts';
 import { Meetings } from './meetings.ts';
+import { OwnTls } from './own-tls.ts';
 import { PASSTHROUGH_LIMITS, Passthrough } from './passthrough.ts';
 import { RelayRegister } from './register.ts';
+import { dashboardRelayOf } from './standing.ts';
 import { FORWARD_LIMITS, Forwarder } from './terminating.ts';
 import type { TollRates } from './tolls.ts';
 import { Tolls } from './tolls.ts';
@@ -38,6 +41,10 @@ export interface RelayOptions {
   drainMs: number;
   /** What the line may carry; default: no bound. */
   rates?: TollRates | undefined;
+  /** PEM files of its own certificate: with them it is reached by TLS under its own name too. */
+  ownTls?: { cert: string; key: string } | undefined;
+  /** The dashboard's files, to be carried to boxes' owners; only with `ownTls`. */
+  webuiDir?: string | undefined;
   /** What boxes' names end with; default: they have none. */
   boxDomain?: string | undefined;
 }
@@ -66,7 +73,10 @@ export class Relay {
   readonly #tolls: Tolls;
   readonly #listener: TunnelListener;
   readonly #passthrough: Passthrough;
+  readonly #forwarder: Forwarder;
   readonly #http: Server;
+  readonly #own: OwnTls | null;
+  #away: AwayDoor | null = null;
   readonly #id = `relay-${randomUUID()}`;
   #register: RelayRegister | null = null;
   #meetings: Meetings | null = null;
@@ -75,12 +85,26 @@ export class Relay {
   /** Starts listening and tells the fleet. @throws when a port is taken */
   static async start(parts: RelayParts): Promise<Relay> {
     const certificate = await parts.keys.ca.issueServer(parts.options.names);
-    const relay = new Relay(parts, certificate);
+    const { ownTls: files } = parts.options;
+    const own = files
+      ? await OwnTls.open({
+          files,
+          connections: TUNNEL_LIMITS.streams,
+          answer: (request, response) => relay.#answerOwn(request, response),
+          log: parts.log,
+        })
+      : null;
+    const relay = new Relay(parts, certificate, own);
     await relay.#start();
     return relay;
   }
 
-  private constructor(parts: RelayParts, certificate: { keyPem: string; certificatePem: string }) {
+  private constructor(
+    parts: RelayParts,
+    certificate: { keyPem: string; certificatePem: string },
+    own: OwnTls | null,
+  ) {
+    this.#own = own;
     const { db, keys, log } = parts;
     this.#parts = parts;
     this.#counts = new RelayCounts(db, this.#id, log);
@@ -96,8 +120,8 @@ export class Relay {
     const tolls = new Tolls(parts.options.rates ?? { total: null, perBox: null });
     this.#tolls = tolls;
     const { boxOf, elsewhere } = parts;
-    this.#passthrough = new Passthrough({ tunnels, counts, tolls, limits: PASSTHROUGH_LIMITS, boxOf });
-    const forwarder = new Forwarder({ tunnels, counts, tolls, limits: FORWARD_LIMITS, elsewhere });
+    this.#passthrough = new Passthrough({ tunnels, counts, tolls, limits: PASSTHROUGH_LIMITS, boxOf, own });
+    this.#forwarder = new Forwarder({ tunnels, counts, tolls, limits: FORWARD_LIMITS, elsewhere });
     this.#http = createServer(
       {
         maxHeaderSize: 16 * 1024,
@@ -106,7 +130,7 @@ export class Relay {
         keepAliveTimeout: 15_000,
         noDelay: true,
       },
-      (request, response) => forwarder.forward(request, response),
+      (request, response) => this.#forwarder.forward(request, response),
     );
     // A client that takes nothing for this long is cut.
     this.#http.timeout = FORWARD_LIMITS.stalledMs;
@@ -126,8 +150,10 @@ export class Relay {
     const named = host.includes(':') ? `[${host}]` : host;
     this.urls.tunnelUrl = options.tunnelUrl ?? `tls://${named}:${tunnelPort}`;
     this.urls.publicUrl = options.publicUrl ?? `http://${named}:${port}`;
+    const dashboardUrl = await this.#openAway();
     const row = {
       id: this.#id,
+      dashboardUrl,
       tunnelUrl: this.urls.tunnelUrl,
       publicUrl: this.urls.publicUrl,
       addresses: options.addresses ?? [host],
@@ -139,6 +165,38 @@ export class Relay {
       this.#meetings = new Meetings({ db, tunnels, register, domain: options.boxDomain, log });
     }
     this.#recheckTimer = setInterval(() => void this.recheck(''), RECHECK_MS);
+  }
+
+  /** Dashboards for who is away. @returns this relay's address for them; null where it has no name and certificate */
+  async #openAway(): Promise<string | null> {
+    const { db, log, options } = this.#parts;
+    if (!this.#own || options.tlsPort === null) return null;
+    const named = options.publicUrl?.startsWith('https://') ? options.publicUrl : null;
+    const base = named ?? (this.#own.name && `https://${this.#own.name}:${this.urls.tlsPort}`);
+    if (!base) return null;
+    // Loaded only by relays that have a certificate.
+    const [{ AwayDoor }, { AwaySessions }, { readPages }] = await Promise.all([
+      import('./away/door.ts'),
+      import('./away/sessions.ts'),
+      import('./away/pages.ts'),
+    ]);
+    this.#away = new AwayDoor({
+      tunnels: this.tunnels,
+      tolls: this.#tolls,
+      sessions: new AwaySessions(db, log),
+      pages: readPages(options.webuiDir ?? ''),
+      base,
+      elsewhere: (boxId) => dashboardRelayOf(db, boxId),
+      log,
+      now: () => performance.now(),
+    });
+    return base;
+  }
+
+  /** A request under the relay's own name, over TLS. */
+  #answerOwn(request: IncomingMessage, response: ServerResponse): void {
+    if (this.#away && request.url?.startsWith('/my/')) this.#away.answer(request, response);
+    else this.#forwarder.forward(request, response);
   }
 
   /** A box counts as connected once it has said through its own tunnel who it is. */
@@ -189,7 +247,9 @@ export class Relay {
     this.#passthrough.stop();
     while (this.tunnels.streams > 0 && left() > 0) await sleep(50);
     this.#http.closeAllConnections();
+    this.#away?.close();
     this.#passthrough.close();
+    this.#own?.close();
     this.#tolls.close();
     this.tunnels.destroy();
     this.#listener.close();

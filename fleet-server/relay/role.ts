@@ -1,10 +1,15 @@
+import { fileURLToPath } from 'node:url';
 import { sql } from 'drizzle-orm';
 import type { Logger } from 'pino';
 import type { Database } from '#fleet/database/database.ts';
 import type { FleetKeys } from '#fleet/keys/fleet-keys.ts';
 import type { Options } from '#fleet/options.ts';
 import { handBackOf } from '#protocol/content-url.ts';
+import { HearthError } from '#protocol/errors.ts';
 import { Relay } from './relay.ts';
+
+/** As `npm run build:webui` leaves it. */
+const WEBUI_DIR = fileURLToPath(new URL('../../dist/webui/box', import.meta.url));
 
 /** Server names whose box is remembered, and for how long, ms: an attack with made-up names asks the database seldom. */
 const MOST_NAMES = 50_000;
@@ -17,7 +22,14 @@ export async function startRelay(
 ): Promise<Relay> {
   const { db, keys, routerUrl, log } = parts;
   const host = options.HEARTH_BIND;
-  const { HEARTH_RELAY_TUNNEL_URL: tunnelUrl } = options;
+  const { HEARTH_RELAY_TUNNEL_URL: tunnelUrl, HEARTH_RELAY_CERT: cert, HEARTH_RELAY_KEY: key } = options;
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new HearthError(
+      'bad_request',
+      'HEARTH_RELAY_CERT and HEARTH_RELAY_KEY go together: set both or none.',
+    );
+  }
+  const ownTls = cert !== undefined && key !== undefined ? { cert, key } : undefined;
   const named = tunnelUrl ? new URL(tunnelUrl).hostname.replace(/^\[|\]$/g, '') : host;
   return Relay.start({
     db,
@@ -29,7 +41,9 @@ export async function startRelay(
       host,
       tunnelPort: options.HEARTH_RELAY_TUNNEL_PORT,
       httpPort: options.HEARTH_RELAY_PORT,
-      tlsPort: options.HEARTH_BOX_DOMAIN ? options.HEARTH_RELAY_TLS_PORT : null,
+      tlsPort: options.HEARTH_BOX_DOMAIN || ownTls ? options.HEARTH_RELAY_TLS_PORT : null,
+      ownTls,
+      webuiDir: WEBUI_DIR,
       tunnelUrl,
       publicUrl: options.HEARTH_RELAY_URL,
       addresses: options.HEARTH_RELAY_ADDRESSES,

@@ -7,10 +7,11 @@ import type { Duplex } from 'node:stream';
 import { pino } from 'pino';
 import { makeKeyAndCsr } from '#agent/identity/csr.ts';
 import type { Identity } from '#agent/identity/identity.ts';
+import type { DashboardDoor } from '#agent/relay/tunnel.ts';
 import { RelayTunnels } from '#agent/relay/tunnels.ts';
 import type { FleetKeys } from '#fleet/keys/fleet-keys.ts';
 import { openFleetKeys } from '#fleet/keys/fleet-keys.ts';
-import type { RelayParts } from '#fleet/relay/relay.ts';
+import type { RelayOptions, RelayParts } from '#fleet/relay/relay.ts';
 import { Relay } from '#fleet/relay/relay.ts';
 import { RELAY_ENVIRONMENT } from '#fleet/relay/windows.ts';
 import type { FleetDatabase } from '#fleet/testing/fleet-database.ts';
@@ -22,7 +23,13 @@ const SILENT = pino({ level: process.env.HEARTH_LOG_LEVEL ?? 'silent' });
 export interface RelayRig {
   database: FleetDatabase;
   keys: FleetKeys;
-  relay(over?: Partial<RelayParts> & { drainMs?: number }): Promise<Relay>;
+  /** @param over.own options of its own name and certificate */
+  relay(
+    over?: Partial<RelayParts> & {
+      drainMs?: number;
+      own?: Pick<RelayOptions, 'ownTls' | 'webuiDir'>;
+    },
+  ): Promise<Relay>;
   /** A relay in a process of its own, as a fleet runs it. */
   relayProcess(
     env?: Record<string, string>,
@@ -34,6 +41,7 @@ export interface RelayRig {
 export interface BoxServing {
   onRequest: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, client: string) => void;
   onConnection: ((connection: Duplex, client: string) => void) | null;
+  onDashboard: DashboardDoor;
 }
 
 export interface RigBox {
@@ -56,8 +64,9 @@ export async function relayRig(t: { after: (close: () => Promise<void>) => void 
   return {
     database,
     keys,
-    async relay({ drainMs = 0, ...over } = {}) {
-      const options = {
+    async relay({ drainMs = 0, own, ...over } = {}) {
+      const options: RelayOptions = {
+        ...own,
         host: '127.0.0.1',
         tunnelPort: 0,
         httpPort: 0,
@@ -131,6 +140,7 @@ export async function relayRig(t: { after: (close: () => Promise<void>) => void 
         log: SILENT,
         backoff: { baseMs: 50, capMs: 300 },
         onConnection: serve.onConnection ?? null,
+        ...(serve.onDashboard && { onDashboard: serve.onDashboard }),
         onRequest: (stream, headers, client) => {
           if (answersHealth(id, stream, headers)) return;
           serve.onRequest?.(stream, headers, client);

@@ -35,6 +35,7 @@ const TOOLS = {
   /** Let's Encrypt's own test server, and a resolver that is not ours. */
   pebble: { names: ['pebble'], debian: 'pebble', otherwise: 'install pebble (letsencrypt/pebble)' },
   dig: { names: ['dig'], debian: 'bind9-dnsutils', otherwise: 'install dig (BIND utilities)' },
+  dnsmasq: { names: ['dnsmasq'], debian: 'dnsmasq-base', otherwise: 'install dnsmasq' },
   /** Attacks by slowness, and an HTTP/2 client, by others than us. */
   slowhttptest: { names: ['slowhttptest'], debian: 'slowhttptest', otherwise: 'install slowhttptest' },
   h2load: { names: ['h2load'], debian: 'nghttp2-client', otherwise: 'install h2load (nghttp2)' },
@@ -55,6 +56,12 @@ const TOOLS = {
     names: ['qemu-arm-static'],
     debian: 'qemu-user-static',
     otherwise: 'install qemu-user-static (Linux only)',
+  },
+  /** Boards: both of Debian's emulators of whole ARM machines come with it. */
+  'qemu-system-arm': {
+    names: ['qemu-system-arm'],
+    debian: 'qemu-system-arm',
+    otherwise: "install QEMU's system emulators for arm and aarch64",
   },
   'libdeflate-gzip': {
     names: ['libdeflate-gzip'],

@@ -32,6 +32,9 @@ const LOOKS: Record<ActivityKind, Look> = {
   paused: { icon: 'clock', tone: 'warn' },
   resumed: { icon: 'pulse', tone: 'good' },
   password_set: { icon: 'key', tone: '' },
+  away_on: { icon: 'key', tone: '' },
+  away_off: { icon: 'key', tone: '' },
+  away_used: { icon: 'key', tone: 'warn' },
 };
 
 export interface Told extends Look {
@@ -62,7 +65,7 @@ function moreOf(kind: ActivityKind, detail: Activity['detail']): string | null {
       return t('activity.checked.n', { n: formatNumber(detail.checkedChunks) });
     }
   }
-  if (kind === 'password_set' && typeof detail.address === 'string') {
+  if ((kind === 'password_set' || kind === 'away_used') && typeof detail.address === 'string') {
     return t('activity.from', { address: detail.address });
   }
   const code = detail.code ?? '';

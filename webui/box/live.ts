@@ -38,7 +38,7 @@ export function startLive(): () => void {
       ...(lastId === '' ? {} : { since: lastId }),
       ...(logWanted.peek() ? { log: '1' } : {}),
     }).toString();
-    const mine = new EventSource(`/api/events${query === '' ? '' : `?${query}`}`);
+    const mine = new EventSource(`./api/events${query === '' ? '' : `?${query}`}`);
     source = mine;
     mine.addEventListener('status', (event) => {
       live.value = true;

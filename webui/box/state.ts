@@ -2,7 +2,7 @@ import { signal } from '@preact/signals';
 import type { z } from 'zod';
 import type { HouseholdSettings, SettingsChange } from '#protocol/household.ts';
 import type { BoxContent, boxSessionSchema } from '#protocol/http-box.ts';
-import { createApi } from '../shared/api.ts';
+import { ApiError, createApi } from '../shared/api.ts';
 import type { Language } from '../shared/i18n.ts';
 import { forgetQueries, putQuery, refreshQueries, useQuery } from '../shared/query.ts';
 
@@ -12,8 +12,12 @@ export type ContentItem = BoxContent['items'][number];
 /** Null until the first answer. */
 export const session = signal<Session | null>(null);
 
+/** This page has come through a relay: there it lies below a path. At home it is at the root. */
+export const isAway = typeof location !== 'undefined' && location.pathname.startsWith('/my/');
+
 export const api = createApi({
-  base: '/api',
+  // Beside the page, wherever that is.
+  base: './api',
   onUnauthenticated: () => {
     if (session.value?.loggedIn) session.value = { ...session.value, loggedIn: false };
     forgetQueries();
@@ -22,7 +26,13 @@ export const api = createApi({
 
 /** Asks whether we are in; throws what the API throws. */
 export async function readSession(signal?: AbortSignal): Promise<void> {
-  session.value = await api.get<Session>('/session', signal);
+  try {
+    session.value = await api.get<Session>('/session', signal);
+  } catch (error) {
+    // The box answers this to anyone: it is the relay that wants its key again, and it has a page for that.
+    if (isAway && error instanceof ApiError && error.code === 'not_authenticated') location.reload();
+    throw error;
+  }
 }
 
 export async function logIn(password: string): Promise<void> {

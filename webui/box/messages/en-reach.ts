@@ -1,4 +1,13 @@
-import type { BoxReach, DialCode, ReachAdvice, ReachReason, ReachRung, ReachWay } from '#protocol/reach.ts';
+import type {
+  BoxReach,
+  CERTIFICATE_PROBLEMS,
+  CertificateState,
+  DialCode,
+  ReachAdvice,
+  ReachReason,
+  ReachRung,
+  ReachWay,
+} from '#protocol/reach.ts';
 
 /** How clients get to the box. The agent's `doctor` says it in the same words. */
 export const reachEn = {
@@ -62,7 +71,19 @@ export const reachEn = {
   'reach.advice.open_ipv6_port': 'Let this port in for IPv6 in your router’s firewall.',
   'reach.advice.restart_router': 'Restart the router.',
   'reach.advice.check_cable': 'Check the cable between box and router, and the router’s line.',
-} as const satisfies Record<`reach.state.${BoxReach['state']}`, string> &
+  'reach.cert.title': 'Certificate',
+  'reach.cert.waiting': '{name} has no certificate yet; the fleet is getting one.',
+  'reach.cert.valid': '{name} has a certificate that is good until {until}.',
+  'reach.cert.expired':
+    'The certificate of {name} ran out at {until}. It is still served, but browsers refuse it: clients come by other ways.',
+  'reach.cert.failing': 'Since {since} no new certificate could be had:',
+  'reach.cert.servesOn': 'Nothing is lost: the present one is served on until the new one comes.',
+  'reach.cert.why.rate_limited': 'the certificate authority issues no more to the fleet for now.',
+  'reach.cert.why.ca_unreachable': 'the certificate authority does not answer the fleet.',
+  'reach.cert.why.ca_refused': 'the certificate authority said no to the fleet.',
+} as const satisfies Record<`reach.cert.${CertificateState['state']}`, string> &
+  Record<`reach.cert.why.${(typeof CERTIFICATE_PROBLEMS)[number]}`, string> &
+  Record<`reach.state.${BoxReach['state']}`, string> &
   Record<`reach.way.${ReachWay}`, string> &
   Record<`reach.rung.${ReachRung['state']}`, string> &
   Record<`reach.reason.${ReachReason}`, string> &

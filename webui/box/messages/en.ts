@@ -1,4 +1,5 @@
 import type { ActivityKind } from '#protocol/http-box.ts';
+import { awayEn } from './en-away.ts';
 import { pagesEn } from './en-pages.ts';
 import { reachEn } from './en-reach.ts';
 import { updatesEn } from './en-updates.ts';
@@ -25,6 +26,9 @@ const activity = {
   'activity.paused': 'Paused by you',
   'activity.resumed': 'Resumed by you',
   'activity.password_set': 'The password of this page was set',
+  'activity.away_on': 'This page was switched on for away from home',
+  'activity.away_off': 'This page was switched off for away from home',
+  'activity.away_used': 'This page was looked at from away',
 } as const satisfies Record<`activity.${ActivityKind}`, string>;
 
 export const boxEn = {
@@ -32,6 +36,7 @@ export const boxEn = {
   ...wizardEn,
   ...pagesEn,
   ...reachEn,
+  ...awayEn,
   ...updatesEn,
   'app.name': 'Hearth',
   'app.title': 'Hearth box',

@@ -59,4 +59,14 @@ export const reachZh: { readonly [K in keyof typeof reachEn]: string } = {
   'reach.advice.open_ipv6_port': '在路由器防火墙中为 IPv6 放行此端口。',
   'reach.advice.restart_router': '重新启动路由器。',
   'reach.advice.check_cable': '检查盒子与路由器之间的网线，以及路由器的线路。',
+  'reach.cert.title': '证书',
+  'reach.cert.waiting': '{name} 还没有证书；机群正在申请。',
+  'reach.cert.valid': '{name} 的证书有效期至 {until}。',
+  'reach.cert.expired':
+    '{name} 的证书已于 {until} 到期。盒子仍在使用它，但浏览器会拒绝：客户端会改走其他方式。',
+  'reach.cert.failing': '自 {since} 起一直无法获得新证书：',
+  'reach.cert.servesOn': '没有任何损失：在新证书到来之前，现有证书继续使用。',
+  'reach.cert.why.rate_limited': '证书颁发机构暂时不再向机群签发证书。',
+  'reach.cert.why.ca_unreachable': '证书颁发机构没有回应机群。',
+  'reach.cert.why.ca_refused': '证书颁发机构拒绝了机群的申请。',
 };

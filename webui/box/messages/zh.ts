@@ -1,4 +1,5 @@
 import type { boxEn } from './en.ts';
+import { awayZh } from './zh-away.ts';
 import { pagesZh } from './zh-pages.ts';
 import { reachZh } from './zh-reach.ts';
 import { updatesZh } from './zh-updates.ts';
@@ -8,6 +9,7 @@ export const boxZh: { readonly [K in keyof typeof boxEn]: string } = {
   ...wizardZh,
   ...pagesZh,
   ...reachZh,
+  ...awayZh,
   ...updatesZh,
   'activity.started': '盒子已启动',
   'activity.paired': '盒子已配对',
@@ -29,6 +31,9 @@ export const boxZh: { readonly [K in keyof typeof boxEn]: string } = {
   'activity.paused': '您已暂停盒子',
   'activity.resumed': '您已恢复盒子',
   'activity.password_set': '本页面的密码已设置',
+  'activity.away_on': '已开启在外访问本页面',
+  'activity.away_off': '已关闭在外访问本页面',
+  'activity.away_used': '有人在外查看了本页面',
 
   'app.name': 'Hearth',
   'app.title': 'Hearth 盒子',

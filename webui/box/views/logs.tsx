@@ -32,7 +32,7 @@ export function LogsPage() {
       <Card title={t('diagnostics.title')}>
         <p class="soft">{t('diagnostics.lead')}</p>
         <div class="actions">
-          <a class="button" href="/api/diagnostics" download>
+          <a class="button" href="./api/diagnostics" download>
             <Icon name="download" />
             {t('diagnostics.button')}
           </a>

@@ -1,4 +1,10 @@
-import type { BoxReach, DialCode, ReachRung } from '#protocol/reach.ts';
+import type {
+  BoxReach,
+  CERTIFICATE_PROBLEMS,
+  CertificateState,
+  DialCode,
+  ReachRung,
+} from '#protocol/reach.ts';
 import {
   Badge,
   Button,
@@ -9,6 +15,7 @@ import {
   type Tone,
   toast,
 } from '../../shared/components/basics.tsx';
+import { formatDateTime } from '../../shared/format.ts';
 import { useAction, useQuery } from '../../shared/query.ts';
 import { api } from '../state.ts';
 import { hasText, t } from '../text.ts';
@@ -60,6 +67,7 @@ function Ladder({ reach }: { reach: BoxReach }) {
           <Rung key={`${rung.way} ${rung.family}`} rung={rung} />
         ))}
       </ul>
+      {reach.certificate ? <Certificate of={reach.certificate} /> : null}
       <Fault error={test.error} />
       <div class="actions">
         <Button icon="gauge" busy={test.busy} onClick={() => test.run()}>
@@ -68,6 +76,33 @@ function Ladder({ reach }: { reach: BoxReach }) {
       </div>
     </Card>
   );
+}
+
+/** Whether the box's own name has a certificate, and since when none can be had. */
+function Certificate({ of: { serverName: name, state, expiresAt, problem } }: { of: CertificateState }) {
+  const until = expiresAt === null ? '' : formatDateTime(expiresAt);
+  const why = `reach.cert.why.${problem?.code}`;
+  return (
+    <>
+      <h3>{t('reach.cert.title')}</h3>
+      <p>
+        {state === 'waiting' ? t('reach.cert.waiting', { name }) : t(`reach.cert.${state}`, { name, until })}
+      </p>
+      {problem ? (
+        <Note tone={state === 'expired' ? 'bad' : 'warn'}>
+          <p>
+            {t('reach.cert.failing', { since: formatDateTime(problem.since) })}{' '}
+            {t(isWhy(why) ? why : 'reach.cert.why.ca_refused')}
+          </p>
+          {state === 'valid' ? <p>{t('reach.cert.servesOn')}</p> : null}
+        </Note>
+      ) : null}
+    </>
+  );
+}
+
+function isWhy(key: string): key is `reach.cert.why.${(typeof CERTIFICATE_PROBLEMS)[number]}` {
+  return hasText(key);
 }
 
 const RUNG_TONES = {

@@ -12,6 +12,7 @@ import { useStatus } from '../live.ts';
 import { api, changeSettings, languageSetting, logOut, readSession, useSettings } from '../state.ts';
 import { t } from '../text.ts';
 import { About } from './about.tsx';
+import { AwayCard } from './away.tsx';
 import { NewPassword } from './door.tsx';
 
 export function SettingsPage() {
@@ -35,6 +36,7 @@ export function SettingsPage() {
       <Loaded query={status} heights={[220]}>
         {(now) => <About status={now} />}
       </Loaded>
+      <AwayCard />
       <Session />
     </>
   );

@@ -3,7 +3,13 @@ import type { BoxDetail } from '#protocol/http-fleet.ts';
 import { Button, Card, Fact, Fault, Loaded, Note, toast, When } from '../../shared/components/basics.tsx';
 import { EarningLines, EarningTotals } from '../../shared/components/earnings.tsx';
 import { EarningsChart } from '../../shared/components/earnings-chart.tsx';
-import { formatBytes, formatDuration, formatNumber, formatRate } from '../../shared/format.ts';
+import {
+  formatBytes,
+  formatDateTime,
+  formatDuration,
+  formatNumber,
+  formatRate,
+} from '../../shared/format.ts';
 import { useAction, useQuery } from '../../shared/query.ts';
 import { href } from '../../shared/router.ts';
 import { api } from '../state.ts';
@@ -91,6 +97,18 @@ function Now({ box }: { box: BoxDetail }) {
           </Note>
         )}
       </div>
+      {box.certificate?.failingSince ? (
+        <Note tone={hasRunOut(box.certificate) ? 'bad' : 'warn'}>
+          <p>
+            {t('box.cert.failing', {
+              since: formatDateTime(box.certificate.failingSince),
+              why: t(`box.cert.why.${box.certificate.problemCode ?? 'ca_refused'}`),
+            })}
+          </p>
+          {box.certificate.problem ? <p class="soft small break">{box.certificate.problem}</p> : null}
+          {box.certificate.expiresAt && !hasRunOut(box.certificate) ? <p>{t('box.cert.servesOn')}</p> : null}
+        </Note>
+      ) : null}
       {beat === null ? <p class="soft">{t('box.noHeartbeat')}</p> : null}
       <dl class="facts">
         {beat ? (
@@ -111,6 +129,7 @@ function Now({ box }: { box: BoxDetail }) {
           </>
         ) : null}
         <Fact label={t('box.seen')}>{box.lastSeenAt ? <When at={box.lastSeenAt} /> : t('common.never')}</Fact>
+        {box.certificate ? <Fact label={t('box.cert')}>{certificateText(box.certificate)}</Fact> : null}
         <Fact label={t('box.enrolled')}>
           <When at={box.enrolledAt} />
         </Fact>
@@ -122,4 +141,18 @@ function Now({ box }: { box: BoxDetail }) {
       </dl>
     </Card>
   );
+}
+
+type Certificate = NonNullable<BoxDetail['certificate']>;
+
+function hasRunOut({ expiresAt }: Certificate): boolean {
+  return expiresAt !== null && Date.parse(expiresAt) <= Date.now();
+}
+
+function certificateText(certificate: Certificate): string {
+  const { expiresAt } = certificate;
+  if (expiresAt === null) return t('box.cert.none');
+  return t(hasRunOut(certificate) ? 'box.cert.expired' : 'box.cert.until', {
+    until: formatDateTime(expiresAt),
+  });
 }

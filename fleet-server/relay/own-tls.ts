@@ -1,0 +1,114 @@
+import { X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Server } from 'node:https';
+import https from 'node:https';
+import type { Socket } from 'node:net';
+import type { Logger } from 'pino';
+import { HearthError, messageOf } from '#protocol/errors.ts';
+
+export interface OwnTlsParts {
+  /** PEM files: the chain and its key. Whatever renews them replaces them. */
+  files: { cert: string; key: string };
+  answer: (request: IncomingMessage, response: ServerResponse) => void;
+  /** Connections it takes at once. */
+  connections: number;
+  log: Logger;
+}
+
+/** The files are looked at again this often, ms. */
+const LOOK_MS = 60_000;
+
+/**
+ * The relay's own name over TLS: of what clients' greetings name it takes what its certificate covers, and leaves
+ * the rest to be carried through unread.
+ */
+export class OwnTls {
+  readonly #parts: OwnTlsParts;
+  readonly #server: Server;
+  readonly #timer: NodeJS.Timeout;
+  #leaf: X509Certificate;
+  #seen = '';
+
+  /** @throws HearthError `bad_request` when the files cannot be used */
+  static async open(parts: OwnTlsParts): Promise<OwnTls> {
+    const { files } = parts;
+    try {
+      const [cert, key] = await Promise.all([readFile(files.cert, 'utf8'), readFile(files.key, 'utf8')]);
+      return new OwnTls(parts, cert, key);
+    } catch (cause) {
+      throw new HearthError(
+        'bad_request',
+        `HEARTH_RELAY_CERT and HEARTH_RELAY_KEY cannot be used: ${messageOf(cause)}`,
+        { cause },
+      );
+    }
+  }
+
+  private constructor(parts: OwnTlsParts, cert: string, key: string) {
+    this.#parts = parts;
+    this.#leaf = new X509Certificate(cert);
+    this.#seen = cert + key;
+    this.#server = https.createServer(
+      {
+        cert,
+        key,
+        minVersion: 'TLSv1.2',
+        handshakeTimeout: 10_000,
+        maxHeaderSize: 16 * 1024,
+        headersTimeout: 10_000,
+        requestTimeout: 20_000,
+        keepAliveTimeout: 15_000,
+        ALPNProtocols: ['http/1.1'],
+      },
+      parts.answer,
+    );
+    this.#server.timeout = 60_000;
+    this.#server.maxConnections = parts.connections;
+    this.#server.on('tlsClientError', (error, socket) => {
+      parts.log.debug({ err: error.message }, "a client's handshake failed");
+      socket.destroy();
+    });
+    this.#timer = setInterval(() => void this.#look(), LOOK_MS);
+    this.#timer.unref();
+  }
+
+  /** Whether a server name is one of its own. */
+  covers(serverName: string): boolean {
+    return this.#leaf.checkHost(serverName, { subject: 'never' }) !== undefined;
+  }
+
+  /** The first name it goes by; null: its certificate names none. */
+  get name(): string | null {
+    return /DNS:([a-z0-9.-]+)/i.exec(this.#leaf.subjectAltName ?? '')?.[1] ?? null;
+  }
+
+  /** Takes a connection over. @param first what was read of it, put back */
+  take(socket: Socket, first: Buffer): void {
+    socket.unshift(first);
+    this.#server.emit('connection', socket);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#server.closeAllConnections();
+  }
+
+  async #look(): Promise<void> {
+    const { files, log } = this.#parts;
+    try {
+      const [cert, key] = await Promise.all([readFile(files.cert, 'utf8'), readFile(files.key, 'utf8')]);
+      if (cert + key === this.#seen) return;
+      // Both or neither: one may have been written before the other.
+      this.#server.setSecureContext({ cert, key, minVersion: 'TLSv1.2' });
+      this.#leaf = new X509Certificate(cert);
+      this.#seen = cert + key;
+      log.info({ file: files.cert }, 'the relay has a new certificate');
+    } catch (error) {
+      log.warn(
+        { err: messageOf(error) },
+        "the relay's certificate files cannot be used; what was there stays",
+      );
+    }
+  }
+}
