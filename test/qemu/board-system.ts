@@ -9,11 +9,7 @@ import { TestSystem, testPort } from '#test/support/system.ts';
 const PATIENCE_MS = 240_000;
 
 /** The household's bounds are off, as in every rig: what is measured or tested here is not them. */
-const UNBOUNDED = {
-  HEARTH_UP_BYTES_PER_SECOND: '0',
-  HEARTH_DOWN_BYTES_PER_SECOND: '0',
-  HEARTH_MONTHLY_BYTES: '0',
-};
+const UNBOUNDED = { up_bytes_per_second: '0', down_bytes_per_second: '0', monthly_bytes: '0' };
 
 /**
  * A fleet-server and an origin on this machine and one emulated board. Both sides call this machine "localhost":
@@ -53,12 +49,14 @@ export class BoardSystem {
           { host: lanPort, guest: 7070 },
           { host: contentPort, guest: 7090 },
         ],
-        agentEnv: {
+        settings: {
           ...UNBOUNDED,
-          HEARTH_CONTENT_URL: `http://127.0.0.1:${contentPort}`,
-          HEARTH_FLEET_URL: `http://localhost:${system.ports.api}`,
-          HEARTH_DELIVERY_FLUSH_MS: '200',
-          ...options.agentEnv,
+          content_url: `http://127.0.0.1:${contentPort}`,
+          fleet_url: `http://localhost:${system.ports.api}`,
+          delivery_flush_ms: '200',
+          // There is no router to ask for a port.
+          port_mapping: '0',
+          ...options.settings,
         },
       });
       return new BoardSystem(system, board, lanPort, contentPort);
@@ -72,12 +70,10 @@ export class BoardSystem {
     return `http://127.0.0.1:${this.contentPort}`;
   }
 
-  /** Gives the agent a claim code, as its package's settings would, and waits until clients may be sent to it. */
+  /** Gives the agent a claim code in its settings, and waits until clients may be sent to it. */
   async pair(): Promise<void> {
     const { code } = await this.system.api.post('/claims', { label: this.label }, claimSchema);
-    await this.board.stopAgent();
-    await this.board.mustRun(`echo "HEARTH_CLAIM_CODE='${code}'" >> /system/agent.env && sync`);
-    await this.board.startAgent();
+    await this.board.configure({ claim_code: code });
     const known = await waitFor(
       async () => (await this.system.knownBoxes()).find((one) => one.label === this.label && one.routable),
       () => `the board is not routable:\n${this.board.log().slice(-3000)}`,
@@ -130,15 +126,22 @@ export class BoardSystem {
 /** What the kernel says of a process in the guest, bytes. */
 export interface GuestMemory {
   rssBytes: number;
+  /** The most it ever had resident. */
+  mostBytes: number;
   anonymousBytes: number;
   fileBytes: number;
 }
 
-/** @param pid a shell expression, such as `$(cat /run/agent.pid)` */
+/** @param pid a shell expression, such as `$(agent-pid)` */
 export async function memoryOf(board: Board, pid: string): Promise<GuestMemory> {
   const status = await board.mustRun(`cat /proc/${pid}/status`);
   const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) * 1024;
-  return { rssBytes: field('VmRSS'), anonymousBytes: field('RssAnon'), fileBytes: field('RssFile') };
+  return {
+    rssBytes: field('VmRSS'),
+    mostBytes: field('VmHWM'),
+    anonymousBytes: field('RssAnon'),
+    fileBytes: field('RssFile'),
+  };
 }
 
 /** The most a process in the guest has resident while `work` goes on, looked at four times a second, bytes. */

@@ -1,37 +1,36 @@
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { buildAgent } from '#agent/build.ts';
-import { BOARDS } from '#firmware/qemu/boards.ts';
 import { waitFor } from '#fleet/client/fleet-api.ts';
 import { prepareVideo } from '#local/video.ts';
 import type { Site } from '#protocol/http-fleet.ts';
+import type { GuestMemory } from './board-system.ts';
 import { BoardSystem, memoryOf } from './board-system.ts';
+import { CHOSEN, needsQemu, WHOLE_BOARD } from './chosen.ts';
+import { download, RestlessClient, sha256 } from './download.ts';
 
 const MIB = 1024 * 1024;
 /** What the agent may take on a 512 MB board. */
 const MOST_RSS_BYTES = 96e6;
 const PATIENCE = { timeoutMs: 240_000 };
-const AGENT = '$(cat /run/agent.pid)';
-const CUTS = Number(process.env.HEARTH_QEMU_CUTS ?? 3);
-const only = process.env.HEARTH_QEMU_BOARD;
+const AGENT = '$(agent-pid)';
 
-await buildAgent();
-const bundle = join(import.meta.dirname, '..', '..', 'dist', 'agent');
-
-for (const board of Object.keys(BOARDS).filter((name) => only === undefined || name === only)) {
-  describe(`the agent on an emulated ${board} with 512 MB`, { timeout: 1_500_000 }, () => {
+for (const board of CHOSEN.boards) {
+  const whole = !CHOSEN.quick || board === WHOLE_BOARD;
+  const image = CHOSEN.image;
+  const memoryMib = image === undefined || board !== 'orangepi-pc' ? 512 : 1024;
+  const options = { timeout: 2_700_000, ...needsQemu() };
+  describe(`the installed package on an emulated ${board} with ${memoryMib} MB`, options, () => {
     let rig: BoardSystem;
     let site: Site;
     let video: Buffer;
+    const run = (command: string, timeoutMs?: number) => rig.board.mustRun(command, timeoutMs);
     before(async () => {
-      rig = await BoardSystem.start({ board, memoryMib: 512, bundle });
-      await rig.pair();
-      site = await rig.addSite();
-      video = readFileSync(join((await prepareVideo(rig.system.origin.root)).root, 'bbb.mp4'));
+      // As most boards start: nothing has told it the time yet.
+      rig = await BoardSystem.start({ board, memoryMib, image, clockMs: null });
     });
     afterEach((context) => {
       if ('passed' in context && !context.passed) console.error(rig?.logs());
@@ -40,33 +39,66 @@ for (const board of Object.keys(BOARDS).filter((name) => only === undefined || n
       await rig?.close();
     });
 
-    it('caches the real video on its stick and serves it whole', async () => {
+    it('starts by its own files as its own user, finds its stick, and enrols while its clock says 1970', async () => {
+      await rig.board.untilAgentReady();
+      await rig.pair();
+      assert.match(await run('date -u +%Y'), /^1970$/m);
+      assert.match(await run(`cat /proc/${AGENT}/status`), /^Uid:\s+790\s+790\s+790\s+790$/m);
+      assert.match(
+        await run('ls /etc/rc.d /etc/uci-defaults; cat /proc/sys/net/ipv4/tcp_wmem'),
+        /^S95hearth\n[\s\S]*^4096\s+16384\s+262144$/m,
+      );
+      assert.doesNotMatch(await run('ls /etc/uci-defaults'), /90-hearth/);
+      // Given to the agent's user by the init script, as it was mounted by hotplug.
+      assert.match(
+        await run('grep "^/dev/sd" /proc/mounts; ls -nd /mnt/sd*'),
+        /^\/dev\/sda1 \/mnt\/sda1 ext4 [\s\S]*^drwxrwxr-t\s+\d+\s+0\s+790\s/m,
+      );
+      const stick = await run('ls -na /mnt/sda1');
+      assert.match(stick, /^-rw\S+\s+\d+\s+790\s.* \.hearth-disk\.json$/m);
+      site = await rig.addSite();
+    });
+
+    it('caches the real video on its stick and serves it whole, in less than 96 MB', async (t) => {
+      video = readFileSync(join((await prepareVideo(rig.system.origin.root)).root, 'bbb.mp4'));
       await rig.hold(site, ['/bbb.mp4']);
+      const afterDownload = await memoryOf(rig.board, AGENT);
       const got = await download(await rig.untilLinked(site, '/bbb.mp4'));
       assert.equal(got.failure, null);
       assert.equal(sha256(got.body), sha256(video));
-      const stored = await rig.board.mustRun('grep " /mnt/usb " /proc/mounts; du -sk /mnt/usb', 60_000);
-      assert.match(stored, /^\/dev\/sd[a-z]1 \/mnt\/usb ext4/);
+      const stored = await run('du -sk /mnt/sda1', 60_000);
       assert.ok(Number(/^(\d+)\t/m.exec(stored)?.[1]) * 1024 > video.length, stored);
-      const { rssBytes } = await memoryOf(rig.board, AGENT);
-      assert.ok(rssBytes < MOST_RSS_BYTES, `${rssBytes} bytes resident`);
+      t.diagnostic(`after the download ${told(afterDownload)}`);
+      const afterServing = await memoryOf(rig.board, AGENT);
+      t.diagnostic(`after serving ${told(afterServing)}`);
+      for (const { rssBytes } of [afterDownload, afterServing])
+        assert.ok(rssBytes < MOST_RSS_BYTES, `${rssBytes} bytes resident`);
     });
 
-    it('gives no wrong byte when its stick is pulled under load, and serves again when it is back', async () => {
-      const pid = await rig.board.mustRun('cat /run/agent.pid');
+    if (!whole) return;
+
+    it('goes on when its clock leaps from 1970 to now', async () => {
+      const now = new Date();
+      await run(`date -u -s @${Math.floor(now.getTime() / 1000)}`);
+      assert.match(await run('date -u +%Y'), new RegExp(`^${now.getUTCFullYear()}$`, 'm'));
+      await rig.untilRoutable();
+      const got = await download(await rig.untilLinked(site, '/bbb.mp4'));
+      assert.equal(sha256(got.body), sha256(video));
+    });
+
+    it('gives no wrong byte when its stick is pulled under load, and serves again when it is back', async (t) => {
+      const pid = await run('agent-pid');
       const link = await rig.untilLinked(site, '/bbb.mp4');
-      // From the file's far end too, which is not in the kernel's memory by chance alone.
-      await rig.board.mustRun('echo 3 > /proc/sys/vm/drop_caches');
-      const running = Promise.all(
-        Array.from({ length: 4 }, () => download(link, { bytesPerSecond: 2 * MIB })),
-      );
+      // From the stick, not from what the kernel still has of it.
+      await run('echo 3 > /proc/sys/vm/drop_caches');
+      const running = Array.from({ length: 4 }, () => download(link, { bytesPerSecond: 2 * MIB }));
       await sleep(2_000);
       await rig.board.pullStick();
-      for (const { body, status } of await running) {
+      for (const { body, status } of await Promise.all(running)) {
         if (status === 200)
           assert.ok(body.equals(video.subarray(0, body.length)), 'other bytes than the video');
       }
-      // The household is told, and clients are sent back to the router by the box itself.
+      // Clients are sent back to the router by the box itself.
       await waitFor(
         async () => {
           const response = await fetch(link, { redirect: 'manual', signal: AbortSignal.timeout(30_000) });
@@ -79,70 +111,57 @@ for (const board of Object.keys(BOARDS).filter((name) => only === undefined || n
       await rig.board.plugStick();
       await waitFor(
         async () => {
-          const got = await download(link);
-          return (got.status === 200 && sha256(got.body) === sha256(video)) || null;
+          const again = await rig.link(site, '/bbb.mp4');
+          const got = again === null ? null : await download(again);
+          return (got?.status === 200 && sha256(got.body) === sha256(video)) || null;
         },
         'the box does not serve again',
         PATIENCE,
       );
-      assert.equal(await rig.board.mustRun('cat /run/agent.pid'), pid, 'the agent was started again');
-      const { rssBytes } = await memoryOf(rig.board, AGENT);
-      assert.ok(rssBytes < MOST_RSS_BYTES, `${rssBytes} bytes resident`);
+      assert.equal(await run('agent-pid'), pid, 'the agent was started again');
+      const memory = await memoryOf(rig.board, AGENT);
+      t.diagnostic(told(memory));
+      assert.ok(memory.rssBytes < MOST_RSS_BYTES, `${memory.rssBytes} bytes resident`);
     });
 
-    it('serves right bytes only after power cuts in the middle of downloads', async () => {
+    it(`serves nothing wrong while the power is cut ${CHOSEN.cuts} times`, async (t) => {
       const files = new Map<string, Buffer>([['/bbb.mp4', video]]);
-      for (let cut = 1; cut <= CUTS; cut++) {
-        const path = `/cut-${cut}.bin`;
-        const bytes = randomBytes(8 * MIB + cut);
-        files.set(path, bytes);
-        rig.system.origin.write(path, bytes);
-        await rig.system.assign(await rig.system.ingest(site, [path]), [rig]);
-        await sleep(Math.random() * 15_000);
-        await rig.board.powerOff();
-        await rig.board.powerOn();
-        await rig.board.untilAgentReady();
+      const client = new RestlessClient(files, (path) => rig.link(site, path));
+      try {
+        for (let cut = 1; cut <= CHOSEN.cuts; cut++) {
+          const path = `/cut-${cut}.bin`;
+          const bytes = randomBytes(8 * MIB + cut);
+          files.set(path, bytes);
+          rig.system.origin.write(path, bytes);
+          await rig.system.assign(await rig.system.ingest(site, [path]), [rig]);
+          await sleep(Math.random() * 15_000);
+          await rig.board.powerOff();
+          // Every second time without the time.
+          await rig.board.powerOn(cut % 2 === 0 ? null : undefined);
+          await rig.board.untilAgentReady();
+        }
+        for (const [path, bytes] of files) {
+          const got = await waitFor(
+            async () => {
+              const link = await rig.link(site, path);
+              const answer = link === null ? null : await download(link);
+              return answer?.status === 200 && answer.failure === null ? answer : null;
+            },
+            () => `${path} is not served:\n${rig.logs().slice(-3000)}`,
+            PATIENCE,
+          );
+          assert.equal(sha256(got.body), sha256(bytes), path);
+        }
+      } finally {
+        await client.stop();
       }
-      for (const [path, bytes] of files) {
-        const got = await waitFor(
-          async () => {
-            const link = await rig.link(site, path);
-            const answer = link === null ? null : await download(link);
-            return answer?.status === 200 && answer.failure === null ? answer : null;
-          },
-          () => `${path} is not served:\n${rig.logs().slice(-3000)}`,
-          PATIENCE,
-        );
-        assert.equal(sha256(got.body), sha256(bytes), path);
-      }
+      t.diagnostic(`a client was given ${client.answers} answers with ${client.bytes} bytes meanwhile`);
+      assert.deepEqual(client.wrong, []);
     });
   });
 }
 
-interface Download {
-  status: number;
-  body: Buffer;
-  /** Why it was cut short, if it was. */
-  failure: string | null;
-}
-
-/** What came of one request, however far it got; redirects are not followed. */
-async function download(url: string, { bytesPerSecond = 0 } = {}): Promise<Download> {
-  const parts: Buffer[] = [];
-  let status = 0;
-  try {
-    const response = await fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(180_000) });
-    status = response.status;
-    for await (const part of response.body ?? []) {
-      parts.push(Buffer.from(part));
-      if (bytesPerSecond > 0) await sleep((part.length / bytesPerSecond) * 1000);
-    }
-    return { status, body: Buffer.concat(parts), failure: null };
-  } catch (error) {
-    return { status, body: Buffer.concat(parts), failure: String(error) };
-  }
-}
-
-function sha256(bytes: Buffer): string {
-  return createHash('sha256').update(bytes).digest('hex');
+function told({ rssBytes, mostBytes, anonymousBytes, fileBytes }: GuestMemory): string {
+  const mb = (bytes: number) => (bytes / 1e6).toFixed(1);
+  return `${mb(rssBytes)} MB resident: ${mb(anonymousBytes)} its own, ${mb(fileBytes)} of files; at most ${mb(mostBytes)}`;
 }

@@ -4,8 +4,8 @@
 PROCD_CALLS=${PROCD_CALLS:-/run/procd}
 
 _procd_say() {
-	printf '%s\037' "$@" >>"$PROCD_CALLS/.$PROCD_SERVICE"
-	echo >>"$PROCD_CALLS/.$PROCD_SERVICE"
+	printf '%s\037' "$@" >>"$_procd_draft"
+	echo >>"$_procd_draft"
 }
 
 for _verb in open_instance close_instance set_param append_param add_jail open_data close_data \
@@ -20,14 +20,16 @@ unset _verb
 procd_open_service() {
 	PROCD_SERVICE=$1
 	mkdir -p "$PROCD_CALLS"
-	rm -f "$PROCD_CALLS/.$1"
+	# Each caller its own: a disk that comes makes several.
+	_procd_draft=$PROCD_CALLS/.$1.$$
+	rm -f "$_procd_draft"
 	_procd_say open_service "$@"
 }
 procd_close_service() {
 	service_triggers
 	_procd_say close_service "$@"
 	# Whole or not at all, for whoever looks.
-	mv "$PROCD_CALLS/.$PROCD_SERVICE" "$PROCD_CALLS/$PROCD_SERVICE"
+	mv "$_procd_draft" "$PROCD_CALLS/$PROCD_SERVICE"
 }
 procd_kill() { rm -f "$PROCD_CALLS/$1"; }
 procd_set_config_changed() { echo "$1" >>"$PROCD_CALLS/.changed"; }
