@@ -1,3 +1,4 @@
+import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import type { Rollout, RolloutAction, RolloutDetail } from '#protocol/rollout.ts';
 import {
@@ -164,9 +165,7 @@ function Targets({ targets }: { targets: Target[] }) {
                 <Badge tone={TARGET_TONES[target.state]}>{t(`rollouts.target.${target.state}`)}</Badge>
               </td>
               <td data-label={t('rollouts.runs')}>{target.version ?? '–'}</td>
-              <td data-label={t('rollouts.why')}>
-                <Why target={target} />
-              </td>
+              <td data-label={t('rollouts.why')}>{howItStands(target)}</td>
             </tr>
           ))}
         </tbody>
@@ -175,33 +174,28 @@ function Targets({ targets }: { targets: Target[] }) {
   );
 }
 
-/** Why it failed, else how far it is by its own word. */
-function Why({ target }: { target: Target }) {
-  const { reason, progress, online, state } = target;
-  if (reason) return <Reason reason={reason} />;
-  if (!online && state !== 'updated' && state !== 'reverted') return <>{t('rollouts.away')}</>;
-  const isUnderWay = state === 'ordered' || state === 'reverting';
-  if (!isUnderWay || !progress) return <>–</>;
-  switch (progress.state) {
-    case 'downloading':
-      return (
-        <>{t('rollouts.at.downloading', { share: formatShare(progress.bytesDone, progress.sizeBytes) })}</>
-      );
-    case 'waiting':
-      return progress.reason ? <WaitReason reason={progress.reason} /> : <>{t('rollouts.at.waiting')}</>;
-    case 'installed':
-    case 'trial':
-      return <>{t(`rollouts.at.${progress.state}`)}</>;
-    default:
-      return <>–</>;
-  }
-}
-
 const WAITS = ['time', 'disk', 'paused', 'link', 'window'] as const;
 
-function WaitReason({ reason }: { reason: { code: string; message: string } }) {
-  const known = WAITS.find((code) => code === reason.code);
-  return known ? <>{t(`rollouts.waits.${known}`)}</> : <Reason reason={reason} />;
+/** Why it failed, else how far it is by its own word. */
+function howItStands({ reason, progress, online, state }: Target): ComponentChildren {
+  if (reason) return <Reason reason={reason} />;
+  if (!online && state !== 'updated' && state !== 'reverted') return t('rollouts.away');
+  const isUnderWay = state === 'ordered' || state === 'reverting';
+  if (!isUnderWay || !progress) return '–';
+  switch (progress.state) {
+    case 'downloading':
+      return t('rollouts.at.downloading', { share: formatShare(progress.bytesDone, progress.sizeBytes) });
+    case 'waiting': {
+      const known = WAITS.find((code) => code === progress.reason?.code);
+      if (known) return t(`rollouts.waits.${known}`);
+      return progress.reason ? <Reason reason={progress.reason} /> : t('rollouts.at.waiting');
+    }
+    case 'installed':
+    case 'trial':
+      return t(`rollouts.at.${progress.state}`);
+    default:
+      return '–';
+  }
 }
 
 /** What was asked for. */
