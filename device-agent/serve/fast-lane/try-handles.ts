@@ -125,8 +125,15 @@ async function receives(
 ): Promise<boolean> {
   let at = 0;
   let isRight = true;
+  const twice = Buffer.concat([pattern, pattern]);
   const compare = (piece: Buffer) => {
-    for (const byte of piece) isRight &&= byte === pattern[at++ % pattern.length];
+    // Not byte by byte: a loop over megabytes is compiled, and the compiler's pages are 5 MB of an idle box.
+    for (let from = 0; from < piece.length; from += pattern.length) {
+      const to = Math.min(from + pattern.length, piece.length);
+      const offset = (at + from) % pattern.length;
+      isRight &&= twice.compare(piece, from, to, offset, offset + to - from) === 0;
+    }
+    at += piece.length;
     if (at >= bytes) socket.emit('received');
   };
   const received = once(socket, 'received', { signal });
