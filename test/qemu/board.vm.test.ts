@@ -69,10 +69,10 @@ for (const board of CHOSEN.boards) {
       const stored = await run('du -sk /mnt/sda1', 60_000);
       assert.ok(Number(/^(\d+)\t/m.exec(stored)?.[1]) * 1024 > video.length, stored);
       t.diagnostic(`after the download ${told(afterDownload)}`);
-      const afterServing = await memoryOf(rig.board, AGENT);
-      t.diagnostic(`after serving ${told(afterServing)}`);
-      for (const { rssBytes } of [afterDownload, afterServing])
-        assert.ok(rssBytes < MOST_RSS_BYTES, `${rssBytes} bytes resident`);
+      const memory = await memoryOf(rig.board, AGENT);
+      t.diagnostic(`after serving ${told(memory)}`);
+      // At no moment since it started: no time is given to settle.
+      assert.ok(memory.mostBytes < MOST_RSS_BYTES, told(memory));
     });
 
     if (!whole) return;
@@ -121,7 +121,7 @@ for (const board of CHOSEN.boards) {
       assert.equal(await run('agent-pid'), pid, 'the agent was started again');
       const memory = await memoryOf(rig.board, AGENT);
       t.diagnostic(told(memory));
-      assert.ok(memory.rssBytes < MOST_RSS_BYTES, `${memory.rssBytes} bytes resident`);
+      assert.ok(memory.mostBytes < MOST_RSS_BYTES, told(memory));
     });
 
     it(`serves nothing wrong while the power is cut ${CHOSEN.cuts} times`, async (t) => {

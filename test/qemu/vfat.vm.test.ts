@@ -70,7 +70,7 @@ describe('the installed package with a FAT32 stick', options, () => {
     assert.match(await say('ln -s hearth link || echo none'), /none/);
     assert.match(await say('ln .hearth-disk.json link || echo none'), /none/);
     // One byte beyond what a file may have, and the file is gone again.
-    const tooLong = 'dd if=/dev/zero of=mine bs=1 count=1 seek=4294967295; rm mine';
+    const tooLong = 'dd if=/dev/zero of=mine bs=1 count=1 seek=4294967296; rm mine';
     assert.match(await say(tooLong), /too large/i);
     for (const path of paths) await assertServed(path);
   });
