@@ -1,8 +1,10 @@
-import { rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { gzipSync } from 'node:zlib';
 import type { BuildOptions, Plugin } from 'esbuild';
 import { build } from 'esbuild';
 import type { Architecture } from '#protocol/release.ts';
+import type { CarriedFiles } from './lan/static-files.ts';
 import { AGENT_VERSION } from './version.ts';
 
 /** Where `npm run build:agent` puts the agent as it ships: plain JavaScript, no node_modules beside it. */
@@ -70,45 +72,60 @@ const COMMON: BuildOptions = {
   logLevel: 'warning',
 };
 
+/** What a build is told of itself. */
+export interface BuildFacts {
+  /** What it calls itself, if not what the sources say. */
+  version?: string;
+  /** The one processor it is for: it says to no other's box that it could run there. */
+  architecture?: Architecture;
+  /** A folder with the dashboard to carry within itself; else it serves the one beside it. */
+  webui?: string;
+}
+
 const ENTRY = path.join(import.meta.dirname, 'main.ts');
-const define = (version?: string, architecture?: Architecture): Record<string, string> => ({
-  'import.meta.dirname': '__dirname',
-  'import.meta.url': '__filename',
-  ...(version !== undefined && { HEARTH_VERSION: JSON.stringify(version) }),
-  ...(architecture !== undefined && { HEARTH_ARCHITECTURE: JSON.stringify(architecture) }),
-});
+
+function define({ version, architecture, webui }: BuildFacts): Record<string, string> {
+  return {
+    'import.meta.dirname': '__dirname',
+    'import.meta.url': '__filename',
+    ...(version !== undefined && { HEARTH_VERSION: JSON.stringify(version) }),
+    ...(architecture !== undefined && { HEARTH_ARCHITECTURE: JSON.stringify(architecture) }),
+    ...(webui !== undefined && { HEARTH_WEBUI: JSON.stringify(carry(webui)) }),
+  };
+}
+
+/** The files of a folder as one file can hold them. */
+function carry(folder: string): CarriedFiles {
+  const names = readdirSync(folder).filter((name) => !name.endsWith('.gz'));
+  const packed = (name: string) => gzipSync(readFileSync(path.join(folder, name)), { level: 9 });
+  return Object.fromEntries(names.sort().map((name) => [name, packed(name).toString('base64')]));
+}
 
 /**
  * The whole agent as one file, as updates carry it to boxes that bring a Node of their own. It says in its first lines
- * what it is, and to no other processor's box that it could run there.
- * @param version what it calls itself, if not what the sources say
+ * what it is.
  */
 export async function buildAgentFile(
   file: string,
-  architecture: Architecture,
-  version = AGENT_VERSION,
+  facts: BuildFacts & { architecture: Architecture },
 ): Promise<void> {
+  const { version = AGENT_VERSION, architecture } = facts;
   await build({
     ...COMMON,
     entryPoints: [ENTRY],
     outfile: file,
     plugins: [leaveOut],
     banner: { js: `// hearth-agent ${version} ${architecture}` },
-    define: define(version, architecture),
+    define: define({ ...facts, version }),
   });
 }
 
 /**
  * Bundles the agent for Node 20.11, the oldest it must run on. Libraries that are imported when needed become files
  * of their own, so that an idle box does not hold them in memory.
- * @param version what it calls itself, if not what the sources say
  * @returns the program's path
  */
-export async function buildAgent(
-  folder = AGENT_BUNDLE,
-  version?: string,
-  architecture?: Architecture,
-): Promise<string> {
+export async function buildAgent(folder = AGENT_BUNDLE, facts: BuildFacts = {}): Promise<string> {
   rmSync(folder, { recursive: true, force: true });
   const later = new Set<string>();
   const setApart: Plugin = {
@@ -127,7 +144,7 @@ export async function buildAgent(
     entryPoints: [ENTRY],
     outfile: path.join(folder, 'main.cjs'),
     plugins: [leaveOut, setApart],
-    define: define(version, architecture),
+    define: define(facts),
   });
   for (const name of later) {
     const contents = `module.exports = require(${JSON.stringify(name)});`;

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, cpSync, globSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { HearthError } from '#protocol/errors.ts';
 import type { Executable } from './executable/build.ts';
+import { builtWebui } from './webui.ts';
 
 /** One file of a package: where it is on the device, and what it is. */
 export interface PayloadFile {
@@ -22,9 +22,6 @@ export const BUILD_ID = `${PROGRAM_FOLDER}/build-id`;
 /** The root of trust for updates, if the package brings one: the program finds it beside itself. */
 export const ROOT_OF_TRUST = `${PROGRAM_FOLDER}/root.json`;
 
-/** What `npm run build:webui` makes for boxes. */
-export const BOX_WEBUI = path.resolve(import.meta.dirname, '..', 'dist', 'webui', 'box');
-
 export interface PayloadOptions {
   /** Where the dashboard was built. */
   webui?: string | undefined;
@@ -39,14 +36,11 @@ export interface PayloadOptions {
  */
 export function programPayload(
   executable: Executable,
-  { webui = BOX_WEBUI, root = null }: PayloadOptions = {},
+  { webui, root = null }: PayloadOptions = {},
 ): PayloadFile[] {
   const program = filesBelow(executable.folder, PROGRAM_FOLDER);
   if (root !== null) program.push({ path: ROOT_OF_TRUST, mode: 0o644, source: { text: root } });
-  const dashboard = filesBelow(webui, WEBUI_FOLDER);
-  if (!dashboard.some((file) => file.path.endsWith('/index.html'))) {
-    throw new HearthError('not_found', `there is no dashboard in ${webui}: npm run build:webui makes it`);
-  }
+  const dashboard = filesBelow(builtWebui(webui), WEBUI_FOLDER);
   const hash = createHash('sha256');
   for (const file of program) hash.update(`${file.path} ${file.mode}\n`).update(contentsOf(file));
   const buildId: PayloadFile = { path: BUILD_ID, mode: 0o644, source: { text: `${hash.digest('hex')}\n` } };

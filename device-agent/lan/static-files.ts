@@ -3,6 +3,7 @@ import { realpath, stat } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { gunzipSync } from 'node:zlib';
 
 const TYPES: Record<string, string> = {
   '.html': 'text/html; charset=utf-8',
@@ -22,33 +23,56 @@ const NOT_BUILT = `<!doctype html><meta charset="utf-8"><title>Hearth</title>
 and load this page again.</p>
 `;
 
+/** Files by their names, gzipped and in base64: what a build puts into one file. */
+export type CarriedFiles = Readonly<Record<string, string>>;
+
+/** The dashboard that this program brings with itself, as updates do: the package's belongs to the version before. */
+const CARRIED = typeof HEARTH_WEBUI === 'object' ? (HEARTH_WEBUI as CarriedFiles) : null;
+/** Put in by the build when it is told. */
+declare const HEARTH_WEBUI: unknown;
+
 /** The dashboard's files. Only plain names inside the folder are ever opened; links out of it are not followed. */
 export class StaticFiles {
   readonly #folder: string;
+  readonly #carried: CarriedFiles | null;
 
-  constructor(folder: string) {
+  /** @param carried served instead of the folder's */
+  constructor(folder: string, carried: CarriedFiles | null = CARRIED) {
     this.#folder = folder;
+    this.#carried = carried;
   }
 
   async serve(request: IncomingMessage, response: ServerResponse, pathname: string): Promise<void> {
     const name = pathname === '/' ? '/index.html' : pathname;
+    if (this.#carried) return this.#serveCarried(this.#carried, name, request, response);
     const plain = await this.#find(name);
     if (!plain) return this.#missing(response, pathname);
     const zipped = takesGzip(request) ? await this.#find(`${name}.gz`) : null;
     const file = zipped ?? plain;
-    const hashed = /[.-][0-9a-zA-Z]{8,}\.\w+$/.test(plain.name);
-    response.writeHead(200, {
-      'content-type': TYPES[path.extname(plain.name)] ?? 'application/octet-stream',
-      'content-length': file.bytes,
-      'cache-control': hashed ? 'public, max-age=31536000, immutable' : 'no-cache',
-      vary: 'accept-encoding',
-      ...(zipped ? { 'content-encoding': 'gzip' } : {}),
-    });
+    response.writeHead(200, headersOf(plain.name, file.bytes, zipped !== null));
     if (request.method === 'HEAD') {
       response.end();
       return;
     }
     await pipeline(createReadStream(file.name), response).catch(() => response.destroy());
+  }
+
+  #serveCarried(
+    carried: CarriedFiles,
+    name: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): void {
+    const packed = Object.hasOwn(carried, name.slice(1)) ? carried[name.slice(1)] : undefined;
+    if (packed === undefined) {
+      this.#missing(response, name);
+      return;
+    }
+    const zipped = Buffer.from(packed, 'base64');
+    const asZip = takesGzip(request);
+    const body = asZip ? zipped : gunzipSync(zipped);
+    response.writeHead(200, headersOf(name, body.length, asZip));
+    response.end(request.method === 'HEAD' ? undefined : body);
   }
 
   async #find(pathname: string): Promise<{ name: string; bytes: number } | null> {
@@ -75,6 +99,17 @@ export class StaticFiles {
     });
     response.end(body);
   }
+}
+
+function headersOf(name: string, bytes: number, zipped: boolean): Record<string, string | number> {
+  const hashed = /[.-][0-9a-zA-Z]{8,}\.\w+$/.test(name);
+  return {
+    'content-type': TYPES[path.extname(name)] ?? 'application/octet-stream',
+    'content-length': bytes,
+    'cache-control': hashed ? 'public, max-age=31536000, immutable' : 'no-cache',
+    vary: 'accept-encoding',
+    ...(zipped ? { 'content-encoding': 'gzip' } : {}),
+  };
 }
 
 /** Whether gzip is named and not refused by q=0, RFC 9110 12.5.3. */

@@ -44,7 +44,7 @@ export async function buildArtefact(
   architecture: Architecture = HERE,
 ): Promise<BuiltArtefact> {
   const file = path.join(folder, `agent-${version}-${architecture}.cjs`);
-  await buildAgentFile(file, architecture, version);
+  await buildAgentFile(file, { architecture, version });
   const program = (await readFile(file, 'utf8')).replace(/^#!.*\n/, '');
   await writeFile(file, `${FAULTS[fault]}\n${program}`);
   return builtOf(file, version);

@@ -1,5 +1,6 @@
 import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import type { BuildFacts } from '#agent/build.ts';
 import { AGENT_ENVIRONMENT, buildAgent, buildAgentFile } from '#agent/build.ts';
 import { AGENT_VERSION } from '#agent/version.ts';
 import { nodeFromNpm } from '#firmware/qemu/npm-node.ts';
@@ -8,6 +9,7 @@ import { keepLanguages } from '../node/icu.ts';
 import { nodeLibraries } from '../node/libraries.ts';
 import { fetchStaticBase, NODE_RANGE } from '../node/static-base.ts';
 import type { Target } from '../targets.ts';
+import { builtWebui } from '../webui.ts';
 
 /**
  * Where Node comes from. `linuxstatic`: pkg's own build, static, one file with the agent inside. `npm`: nodejs.org's
@@ -85,7 +87,7 @@ async function withNpmNode(target: Target, folder: string, log: (line: string) =
  * since V8 keeps it beside the source. Hence plain sources, and pkg asks that their publication be wanted.
  */
 async function withPkg(target: Target, folder: string, log: (line: string) => void): Promise<void> {
-  await packStatic(target, path.join(folder, STATIC_PROGRAM), log);
+  await packStatic(target, path.join(folder, STATIC_PROGRAM), log, {});
   writeStart(folder, '', `"$here/${STATIC_PROGRAM}"`);
 }
 
@@ -93,12 +95,12 @@ async function packStatic(
   target: Target,
   file: string,
   log: (line: string) => void,
-  version?: string,
+  facts: BuildFacts,
 ): Promise<void> {
   await fetchStaticBase(target, log);
   // Its name is in what pkg makes: always the same.
   const work = `${file}.work`;
-  const main = await buildAgent(path.join(work, 'bundle'), version, target.name);
+  const main = await buildAgent(path.join(work, 'bundle'), { ...facts, architecture: target.name });
   const pkg = await import('@yao-pkg/pkg');
   const switches = AGENT_ENVIRONMENT.NODE_OPTIONS.replace(/^--/, '').replaceAll(' --', ',');
   await (pkg.default ?? pkg).exec([
@@ -147,24 +149,28 @@ exec /bin/sh "$here/launch.sh" ${packaged}
 
 /**
  * Makes what `hearth release add --artefact` takes: one file that a box of this target and base runs instead of its
- * packaged agent. With base `npm` it is the agent for the Node of the package; with `linuxstatic` it brings its own.
+ * packaged agent, with the dashboard that belongs to it. With base `npm` it is the agent for the Node of the package;
+ * with `linuxstatic` it brings its own.
  * @param version what it calls itself, if not what the sources say
  * @returns the file
+ * @throws HearthError `not_found` when the dashboard was not built
  */
 export async function makeArtefact(options: {
   target: Target;
   base: Base;
   folder?: string;
   version?: string | undefined;
+  webui?: string;
   log?: (line: string) => void;
 }): Promise<string> {
   const { target, base, folder = ARTEFACTS, version = AGENT_VERSION, log = () => {} } = options;
+  const facts = { version, architecture: target.name, webui: builtWebui(options.webui) };
   mkdirSync(folder, { recursive: true });
   const file = path.join(folder, `hearth-agent-${version}-${target.name}-${base}`);
   const draft = `${file}.${process.pid}`;
   try {
-    if (base === 'npm') await buildAgentFile(draft, target.name, version);
-    else await packStatic(target, draft, log, version);
+    if (base === 'npm') await buildAgentFile(draft, facts);
+    else await packStatic(target, draft, log, facts);
     chmodSync(draft, 0o755);
     renameSync(draft, file);
   } finally {

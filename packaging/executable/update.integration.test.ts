@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { describe, it } from 'node:test';
 import { FleetFixture } from '#agent/link/fleet-fixture.ts';
-import { tempFolder } from '#agent/store/store-fixture.ts';
+import { tempFolder, until } from '#agent/store/store-fixture.ts';
 import { buildArtefact, builtOf, HERE } from '#agent/update/artefact-fixture.ts';
 import { LaunchedBox } from '#agent/update/box-fixture.ts';
 import { ReleaseFixture } from '#agent/update/release-fixture.ts';
@@ -18,7 +18,12 @@ const NEXT = '0.2.0';
 const DEADLINE_MS = 150_000;
 
 /** A package's program with a root of trust beside it goes to the next version, and stays there. */
-async function updates(t: TestContext, folder: string, artefact: string): Promise<void> {
+async function updates(
+  t: TestContext,
+  folder: string,
+  artefact: string,
+  afterwards: (lanUrl: string) => Promise<void> = async () => undefined,
+): Promise<void> {
   const [fleet, releases] = [await FleetFixture.start(), await ReleaseFixture.start()];
   writeFileSync(path.join(folder, 'root.json'), releases.root);
   const box = await LaunchedBox.make(t, {
@@ -48,8 +53,11 @@ async function updates(t: TestContext, folder: string, artefact: string): Promis
     .catch((error) => assert.fail(`${String(error)}\n${box.tail()}`));
   await box.cutPower();
   const from = fleet.received.length;
+  box.log.length = 0;
   box.start();
   assert.equal((await reported(NEXT, from)).message.runs, 'installed');
+  await until(() => box.lanUrl !== '', 'the dashboard is there');
+  await afterwards(box.lanUrl);
   assert.equal(await box.stop(), 0);
 }
 
@@ -61,9 +69,27 @@ describe('a package with a root of trust is updated', () => {
     const { folder: built } = await buildExecutable({ target, base: 'npm' });
     cpSync(built, folder, { recursive: true });
     const artefacts = await tempFolder(t, 'artefacts');
-    const artefact = await makeArtefact({ target, base: 'npm', folder: artefacts, version: NEXT });
+    const webui = await tempFolder(t, 'webui');
+    writeFileSync(path.join(webui, 'index.html'), '<p>the dashboard of the next version</p>');
+    writeFileSync(path.join(webui, 'app-0123abcd.js'), 'void 0;');
+    const artefact = await makeArtefact({ target, base: 'npm', folder: artefacts, version: NEXT, webui });
     assert.equal(path.basename(artefact), `hearth-agent-${NEXT}-${HERE}-npm`);
-    await updates(t, folder, artefact);
+    // It brings its own dashboard: the package's belongs to the version before.
+    await updates(t, folder, artefact, async (lanUrl) => {
+      const get = (name: string, encoding: string) =>
+        fetch(lanUrl + name, { headers: { 'accept-encoding': encoding } });
+      for (const encoding of ['gzip', 'identity']) {
+        const page = await get('/', encoding);
+        assert.equal(page.headers.get('content-encoding'), encoding === 'gzip' ? 'gzip' : null);
+        assert.equal(page.headers.get('content-type'), 'text/html; charset=utf-8');
+        assert.match(await page.text(), /of the next version/);
+      }
+      const script = await get('/app-0123abcd.js', 'gzip');
+      assert.match(script.headers.get('cache-control') ?? '', /immutable/);
+      assert.equal(await script.text(), 'void 0;');
+      for (const name of ['/nothing', '/constructor', '/app-0123abcd.js.gz'])
+        assert.equal((await get(name, 'gzip')).status, 404, name);
+    });
   });
 
   it('with one static file: by another one (a script for this Node stands in for it)', async (t) => {
