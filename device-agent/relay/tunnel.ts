@@ -41,6 +41,7 @@ export class Tunnel {
   /** Resolves when the relay asks us to go elsewhere, or the connection is over. */
   readonly leaving: Promise<void>;
   readonly #session: ServerHttp2Session;
+  readonly #socket: Duplex;
 
   /**
    * Dials a relay and serves it.
@@ -88,16 +89,20 @@ export class Tunnel {
     const opened = new Promise<ServerHttp2Session>((resolve) => server.once('session', resolve));
     // The way node:http2 serves a socket it did not accept itself, in the oldest Node a box may have.
     server.emit('connection', socket);
-    return new Tunnel(url, dialMs, await opened);
+    return new Tunnel(url, dialMs, await opened, socket);
   }
 
-  private constructor(url: string, dialMs: number, session: ServerHttp2Session) {
+  private constructor(url: string, dialMs: number, session: ServerHttp2Session, socket: Duplex) {
     this.url = url;
     this.dialMs = dialMs;
     this.#session = session;
+    this.#socket = socket;
     session.on('error', () => undefined);
-    session.setTimeout(SILENT_MS, () => session.destroy());
-    this.closed = new Promise((resolve) => session.once('close', () => resolve()));
+    session.setTimeout(SILENT_MS, () => this.destroy());
+    this.closed = new Promise((resolve) => {
+      session.once('close', () => resolve());
+      socket.once('close', () => resolve());
+    });
     this.leaving = Promise.race([
       this.closed,
       new Promise<void>((resolve) => session.once('goaway', () => resolve())),
@@ -111,6 +116,8 @@ export class Tunnel {
 
   destroy(): void {
     this.#session.destroy();
+    // A session that is destroyed in the middle of a write waits for it, and that may be for ever.
+    this.#socket.destroy();
   }
 }
 

@@ -112,7 +112,7 @@ export class Relay {
     this.#listener = new TunnelListener({
       certificate: { ...certificate, caPem: keys.ca.certificatePem },
       admit: (socket) => admitBox(db, socket),
-      add: (boxId, session) => this.tunnels.add(boxId, session),
+      add: (boxId, session, socket) => this.tunnels.add(boxId, session, socket),
       log,
     });
     const { tunnels } = this;

@@ -15,7 +15,7 @@ export interface TunnelListenerParts {
   /** @returns the box's id @throws when it may not come */
   admit: (socket: TLSSocket) => Promise<string>;
   /** Takes a connection over; false when there is no room. */
-  add: (boxId: string, session: http2.ClientHttp2Session) => boolean;
+  add: (boxId: string, session: http2.ClientHttp2Session, socket: TLSSocket) => boolean;
   log: Logger;
 }
 
@@ -126,9 +126,10 @@ export class TunnelListener {
         maxReservedRemoteStreams: 0,
       });
       session.setLocalWindowSize(SESSION_WINDOW_BYTES);
-      if (!add(boxId, session)) {
+      if (!add(boxId, session, socket)) {
         log.warn({ boxId }, 'the relay is full: a box was sent away');
         session.destroy();
+        socket.destroy();
       }
     } catch (error) {
       log.info({ err: messageOf(error), from: socket.remoteAddress }, 'a box was turned away');

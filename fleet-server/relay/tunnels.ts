@@ -1,5 +1,6 @@
 import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2';
 import { constants } from 'node:http2';
+import type { Duplex } from 'node:stream';
 import { windowFor } from './windows.ts';
 
 export interface TunnelLimits {
@@ -24,6 +25,8 @@ export const TUNNEL_LIMITS: TunnelLimits = {
 export interface Tunnel {
   readonly boxId: string;
   readonly session: ClientHttp2Session;
+  /** Below the session: one that is destroyed in the middle of a write waits for it, and that may be for ever. */
+  readonly socket: Duplex;
   /** Streams open on it. */
   streams: number;
   /** The box asked that nothing new is sent this way. */
@@ -71,15 +74,15 @@ export class Tunnels {
   }
 
   /** Takes a connection over; false when the relay is full. */
-  add(boxId: string, session: ClientHttp2Session): boolean {
+  add(boxId: string, session: ClientHttp2Session, socket: Duplex): boolean {
     const known = this.#byBox.get(boxId);
     if (!known && this.#byBox.size >= this.#limits.boxes) return false;
-    const tunnel: Tunnel = { boxId, session, streams: 0, leaving: false, windowBytes: windowFor(0) };
+    const tunnel: Tunnel = { boxId, session, socket, streams: 0, leaving: false, windowBytes: windowFor(0) };
     const list = known ?? [];
     // The newest first: a box that came back has an old connection that is dead without knowing.
     list.unshift(tunnel);
     this.#byBox.set(boxId, list);
-    for (const old of list.splice(MOST_PER_BOX)) old.session.destroy();
+    for (const old of list.splice(MOST_PER_BOX)) end(old);
     session.on('goaway', () => {
       tunnel.leaving = true;
     });
@@ -124,7 +127,7 @@ export class Tunnels {
 
   /** Cuts a box off at once. */
   cut(boxId: string): void {
-    for (const { session } of [...(this.#byBox.get(boxId) ?? [])]) session.destroy();
+    for (const tunnel of [...(this.#byBox.get(boxId) ?? [])]) end(tunnel);
   }
 
   /** Tells every box that nothing new will come this way: it goes to another relay, and then ends the connection. */
@@ -150,7 +153,7 @@ export class Tunnels {
   #ping(tunnel: Tunnel): void {
     const { session } = tunnel;
     if (session.destroyed || session.closed) return;
-    const tooLate = setTimeout(() => session.destroy(), (this.#limits.silentMs * 2) / 3);
+    const tooLate = setTimeout(() => end(tunnel), (this.#limits.silentMs * 2) / 3);
     tooLate.unref();
     try {
       session.ping(() => clearTimeout(tooLate));
@@ -168,4 +171,9 @@ export class Tunnels {
     }
     if (this.#byBox.delete(tunnel.boxId)) this.#onChange(tunnel.boxId, false);
   }
+}
+
+function end({ session, socket }: Tunnel): void {
+  session.destroy();
+  socket.destroy();
 }
