@@ -39,7 +39,7 @@ const TIERS = [
   { name: 'integration', concurrency: 2, timeoutMs: 600_000, postgres: true },
   { name: 'browser', concurrency: 1, timeoutMs: 600_000, postgres: true },
   // Emulated boards: a core each for many minutes, and only when asked for (npm run test:qemu).
-  { name: 'vm', concurrency: 1, timeoutMs: 3_600_000, postgres: true },
+  { name: 'vm', concurrency: 1, timeoutMs: 10_800_000, postgres: true },
 ] as const;
 type Tier = (typeof TIERS)[number];
 

@@ -26,6 +26,8 @@ export interface BoardOptions {
   startsAgent?: boolean;
   /** The package to install; without, it is made. */
   ipk?: string;
+  /** The text of the root of trust for updates in the package that is made. */
+  root?: string;
   /** A whole OpenWrt image to start, with the package in it, in place of Debian's kernel and our card. */
   image?: string;
   stickMib?: number;
@@ -46,7 +48,7 @@ export interface BoardOptions {
 
 const DEFAULT_LIFETIME_MS = 45 * 60_000;
 /** On an emulator that shares its processor; 20 s when it does not. */
-const AGENT_MS = 240_000;
+const AGENT_MS = 480_000;
 
 /**
  * An emulated ARM board with an SD card that holds the installed package, and a USB stick. Card and stick live as
@@ -254,6 +256,7 @@ export class Board {
       stickFilesystem,
       settings,
       ipk: options.ipk,
+      root: options.root ?? null,
       startsAgent: options.startsAgent ?? true,
       refresh: options.refresh ?? false,
       log,

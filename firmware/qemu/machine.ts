@@ -17,7 +17,7 @@ const CARD_MIB = 512;
 const FAT_MODULES = ['vfat', 'nls_cp437', 'nls_ascii'];
 /** A clock that was never set: some minutes after the beginning of 1970, since none may say less than it has run. */
 const NEVER_SET_S = 600;
-const BOOT_MS = 240_000;
+const BOOT_MS = 360_000;
 /** A real image makes its overlay and its keys at the first start. */
 const IMAGE_BOOT_MS = 600_000;
 
@@ -26,6 +26,7 @@ export interface MachineOptions {
   stickFilesystem: StickFilesystem | undefined;
   settings: Record<string, string>;
   ipk: string | undefined;
+  root: string | null;
   startsAgent: boolean;
   refresh: boolean;
   log: (line: string) => void;
@@ -49,7 +50,7 @@ export async function standInMachine(
 ): Promise<Machine> {
   const { log, settings } = options;
   const parts = await boardParts(kind, log, options.refresh);
-  const ipk = options.ipk ?? (await makePackage(kind.packageArch, folder, log));
+  const ipk = options.ipk ?? (await makePackage(kind.packageArch, folder, options.root, log));
   log('making the card');
   const root = join(folder, 'root');
   mkdirSync(root);

@@ -1,14 +1,16 @@
 import { parseArgs } from 'node:util';
+import { readRootOfTrust } from '#packaging/root-of-trust.ts';
 import { messageOf } from '#protocol/errors.ts';
 import { Board } from './board.ts';
 import { BOARDS } from './boards.ts';
 
 const USAGE = `npm run qemu -- [--board ${Object.keys(BOARDS).join('|')}] [--memory MIB] [--lan-port 7070] [--content-port 7090]
-                [--set OPTION=VALUE]... [--ipk FILE | --image FILE] [--no-clock] [--no-agent] [--refresh]
+                [--set OPTION=VALUE]... [--ipk FILE | --root FILE | --image FILE] [--no-clock] [--no-agent] [--refresh]
 Boots an emulated board with the package installed until Ctrl-C. A line typed here runs in the board as a shell
 command; "pull" and "plug" do that to the USB stick, "cut" cuts the power and restores it.
---set sets an option of /etc/config/hearth, --ipk takes a package that is made already, --image starts a whole
-OpenWrt image (npm run firmware makes one) in place of Debian's kernel and busybox.`;
+--set sets an option of /etc/config/hearth, --ipk takes a package that is made already, --root puts a root of trust
+for updates into the one that is made, --image starts a whole OpenWrt image (npm run firmware makes one) in place of
+Debian's kernel and busybox.`;
 
 const PATIENCE_MS = 120_000;
 /** By hand one may want to look around for long. */
@@ -24,6 +26,7 @@ function options() {
       'content-port': { type: 'string', default: '7090' },
       set: { type: 'string', multiple: true, default: [] },
       ipk: { type: 'string' },
+      root: { type: 'string' },
       image: { type: 'string' },
       clock: { type: 'boolean', default: true },
       agent: { type: 'boolean', default: true },
@@ -56,6 +59,7 @@ function options() {
       ],
       settings: { content_url: `http://127.0.0.1:${content}`, ...Object.fromEntries(given) },
       ipk: values.ipk,
+      root: values.root === undefined ? undefined : readRootOfTrust(values.root),
       image: values.image,
       clockMs: values.clock ? undefined : null,
       startsAgent: values.agent,

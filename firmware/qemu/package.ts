@@ -14,11 +14,13 @@ const NAME = 'hearth-agent';
 
 /**
  * Makes the package as it ships, with Node from npm, for one of OpenWrt's architectures.
+ * @param root the text of the root of trust for updates that it brings; null: none
  * @returns its path below `folder`
  */
 export async function makePackage(
   arch: string,
   folder: string,
+  root: string | null,
   log: (line: string) => void,
 ): Promise<string> {
   log(`making the package for ${arch}`);
@@ -29,7 +31,7 @@ export async function makePackage(
     folder: program,
     log,
   });
-  const file = await writeIpk(agentPackage(arch, agentPayload(executable)), folder, sourceEpoch());
+  const file = await writeIpk(agentPackage(arch, agentPayload(executable, { root })), folder, sourceEpoch());
   rmSync(program, { recursive: true });
   return file;
 }

@@ -2,11 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { BoardOptions } from '#firmware/qemu/board.ts';
 import { Board } from '#firmware/qemu/board.ts';
 import { claimSchema, waitFor } from '#fleet/client/fleet-api.ts';
+import { RepositoryFixture } from '#fleet/releases/repository-fixture.ts';
 import type { Asset, Site } from '#protocol/http-fleet.ts';
 import { TestSystem, testPort } from '#test/support/system.ts';
 
 /** An emulated board takes its time. */
-const PATIENCE_MS = 240_000;
+const PATIENCE_MS = 480_000;
 
 /** The household's bounds are off, as in every rig: what is measured or tested here is not them. */
 const UNBOUNDED = { up_bytes_per_second: '0', down_bytes_per_second: '0', monthly_bytes: '0' };
@@ -44,6 +45,7 @@ export class BoardSystem {
       const lanPort = await testPort();
       const contentPort = await testPort();
       const board = await Board.start({
+        root: new RepositoryFixture().roots['1.root.json'],
         ...options,
         forwards: [
           { host: lanPort, guest: 7070 },

@@ -9,20 +9,23 @@ import { prepareVideo } from '#local/video.ts';
 import type { Site } from '#protocol/http-fleet.ts';
 import type { GuestMemory } from './board-system.ts';
 import { BoardSystem, memoryOf } from './board-system.ts';
-import { CHOSEN, needsQemu, WHOLE_BOARD } from './chosen.ts';
+import { CHOSEN, needsBoard, WHOLE_BOARD } from './chosen.ts';
 import { download, RestlessClient, sha256 } from './download.ts';
 
 const MIB = 1024 * 1024;
 /** What the agent may take on a 512 MB board. */
 const MOST_RSS_BYTES = 96e6;
-const PATIENCE = { timeoutMs: 240_000 };
+const PATIENCE = { timeoutMs: 480_000 };
 const AGENT = '$(agent-pid)';
+
+const needs = new Map<string, { skip?: string }>();
+for (const board of CHOSEN.boards) needs.set(board, await needsBoard(board));
 
 for (const board of CHOSEN.boards) {
   const whole = !CHOSEN.quick || board === WHOLE_BOARD;
   const image = CHOSEN.image;
   const memoryMib = image === undefined || board !== 'orangepi-pc' ? 512 : 1024;
-  const options = { timeout: 2_700_000, ...needsQemu() };
+  const options = { timeout: CHOSEN.timeoutMs, ...needs.get(board) };
   describe(`the installed package on an emulated ${board} with ${memoryMib} MB`, options, () => {
     let rig: BoardSystem;
     let site: Site;
@@ -46,9 +49,15 @@ for (const board of CHOSEN.boards) {
       assert.match(await run(`cat /proc/${AGENT}/status`), /^Uid:\s+790\s+790\s+790\s+790$/m);
       assert.match(
         await run('ls /etc/rc.d /etc/uci-defaults; cat /proc/sys/net/ipv4/tcp_wmem'),
-        /^S95hearth\n[\s\S]*^4096\s+16384\s+262144$/m,
+        memoryMib === 512
+          ? /^S95hearth\n[\s\S]*^4096\s+16384\s+262144$/m
+          : /^S95hearth\n[\s\S]*^4096\s+16384\s+1048576$/m,
       );
       assert.doesNotMatch(await run('ls /etc/uci-defaults'), /90-hearth/);
+      const environment = await run(`tr '\\0' '\\n' < /proc/${AGENT}/environ`);
+      assert.match(environment, /^HEARTH_LAUNCH=packaged$/m, 'by its launcher');
+      if (image === undefined)
+        assert.match(environment, /^HEARTH_UPDATE_ROOT=\/usr\/lib\/hearth\/root\.json$/m);
       // Given to the agent's user by the init script, as it was mounted by hotplug.
       assert.match(
         await run('grep "^/dev/sd" /proc/mounts; ls -nd /mnt/sd*'),

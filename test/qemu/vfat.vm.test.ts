@@ -5,16 +5,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { changedSchema, waitFor } from '#fleet/client/fleet-api.ts';
 import type { Asset, Site } from '#protocol/http-fleet.ts';
 import { BoardSystem } from './board-system.ts';
-import { CHOSEN, needsQemu, WHOLE_BOARD } from './chosen.ts';
+import { CHOSEN, needsBoard, WHOLE_BOARD } from './chosen.ts';
 import { download, sha256 } from './download.ts';
 
 const MIB = 1024 * 1024;
-const PATIENCE = { timeoutMs: 240_000 };
+const PATIENCE = { timeoutMs: 480_000 };
 const isChosen = CHOSEN.boards.includes(WHOLE_BOARD) && CHOSEN.image === undefined;
-const options = {
-  timeout: 1_500_000,
-  ...(isChosen ? needsQemu() : { skip: `runs on ${WHOLE_BOARD} alone` }),
-};
+const needed = isChosen ? await needsBoard(WHOLE_BOARD) : { skip: `runs on ${WHOLE_BOARD} alone` };
+const options = { timeout: CHOSEN.timeoutMs, ...needed };
 
 /** FAT32 by Linux's own driver, which many kernels are built without: here it is a board's. */
 describe('the installed package with a FAT32 stick', options, () => {
