@@ -1,36 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { RolloutPlan } from '#protocol/rollout.ts';
 
-/** A box as a selector sees it. */
-export interface Candidate {
-  boxId: string;
-  label: string;
-  architecture: string;
-}
-
-/** Whether a rollout is for a box. */
-export function selects({ selector }: Pick<RolloutPlan, 'selector'>, box: Candidate): boolean {
-  const { architectures, boxIds, labels } = selector;
-  if (architectures && !architectures.some((one) => one === box.architecture)) return false;
-  if (boxIds && !boxIds.includes(box.boxId)) return false;
-  return labels === undefined || matchesPattern(labels, box.label);
-}
-
-/** `*` stands for any characters. Walked through without a regular expression: an operator's pattern may be anything. */
-function matchesPattern(pattern: string, label: string): boolean {
-  const [first = '', ...parts] = pattern.split('*');
-  if (!label.startsWith(first)) return false;
-  if (parts.length === 0) return label === first;
-  const last = parts.pop() ?? '';
-  let at = first.length;
-  for (const part of parts) {
-    const found = label.indexOf(part, at);
-    if (found < 0) return false;
-    at = found + part.length;
-  }
-  return label.length - at >= last.length && label.endsWith(last);
-}
-
 /**
  * Puts boxes into waves: canaries first, the others in an order that is random but the same each time, so that
  * whichever process asks gets one answer, and no box is the first of every rollout.

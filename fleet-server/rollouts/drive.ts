@@ -6,7 +6,7 @@ import { boxUpdates, rollouts, rolloutTargets } from '#fleet/releases/tables.ts'
 import type { UpdateOrder } from '#protocol/release.ts';
 import type { TargetState } from '#protocol/rollout.ts';
 import { TARGET_STATES } from '#protocol/rollout.ts';
-import { selects } from './choose.ts';
+import { candidatesOf } from './candidates.ts';
 import { note } from './events.ts';
 import { judge } from './judge.ts';
 
@@ -66,19 +66,7 @@ export function updateIdOf(rolloutId: string, state: TargetState, attempt: numbe
 /** Boxes that came to the fleet since, or have learnt to be updated, are of the last wave. */
 async function admit(tx: Transaction, rollout: Rollout): Promise<void> {
   const { plan, id } = rollout;
-  const fresh = await tx
-    .select({ boxId: boxes.id, label: boxes.label, report: boxUpdates.report })
-    .from(boxUpdates)
-    .innerJoin(boxes, eq(boxes.id, boxUpdates.boxId))
-    .where(
-      sql`${boxes.revokedAt} IS NULL AND NOT EXISTS
-        (SELECT 1 FROM rollout_targets t WHERE t.rollout_id = ${id} AND t.box_id = ${boxes.id})`,
-    )
-    .orderBy(asc(boxes.id))
-    .limit(MOST_ORDERS);
-  const chosen = fresh.filter(({ boxId, label, report }) =>
-    selects(plan, { boxId, label, architecture: report.architecture }),
-  );
+  const chosen = await candidatesOf(tx, plan, { besides: id, most: MOST_ORDERS });
   if (chosen.length === 0) return;
   const wave = plan.waves.length - 1;
   await tx

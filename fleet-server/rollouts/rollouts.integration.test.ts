@@ -5,8 +5,9 @@ import { publish } from '#fleet/releases/metadata.ts';
 import { RepositoryFixture } from '#fleet/releases/repository-fixture.ts';
 import { addBox, type FleetDatabase, fleetDatabase } from '#fleet/testing/fleet-database.ts';
 import type { Architecture, UpdateOrder, UpdateReport } from '#protocol/release.ts';
-import type { RolloutDetail } from '#protocol/rollout.ts';
+import type { RolloutDetail, RolloutPlan } from '#protocol/rollout.ts';
 import { createRolloutSchema } from '#protocol/rollout.ts';
+import { candidatesOf } from './candidates.ts';
 import { driveRollouts } from './drive.ts';
 import { takeUpdateReport } from './reports.ts';
 import { actOnRollout, createRollout } from './rollouts.ts';
@@ -260,13 +261,54 @@ describe('a rollout', () => {
     const arm64 = await box();
     const armv7 = await box({ architecture: 'armv7' });
     const old = await addBox(database.db, { online: true });
+    const rootless = await box();
+    await takeUpdateReport(database.db, rootless, { ...reportOf('1.0.0'), rootVersion: null });
     const id = await begin({ waves: [100] });
     await drive();
-    assert.deepEqual(await told([arm64, armv7, old]), [arm64]);
+    assert.deepEqual(await told([arm64, armv7, old, rootless]), [arm64]);
     assert.deepEqual(
       (await look(id)).targets.map(({ boxId }) => boxId),
       [arm64],
     );
+  });
+
+  test('is for the boxes its selector means: by processor, name, and pattern of names', async () => {
+    const shop = await box({ label: 'shop-12 (50% off_\\back)' });
+    const other = await box({ label: 'home' });
+    const meant = async (selector: RolloutPlan['selector']) =>
+      (await candidatesOf(database.db, { selector })).map(({ boxId }) => boxId);
+    assert.deepEqual(await meant({}), [shop, other].sort());
+    assert.deepEqual(await meant({ architectures: ['armv7'] }), []);
+    assert.deepEqual(await meant({ architectures: ['armv7', 'arm64'], boxIds: [other] }), [other]);
+    for (const [labels, isMeant] of [
+      ['shop-*', true],
+      ['*12*', true],
+      ['shop-12', false],
+      ['*)', true],
+      ['s*p*x', false],
+      ['(*', false],
+      ['*50% off_\\*', true],
+      ['shop_12*', false],
+      ['shop%', false],
+      ['*', true],
+    ] as const) {
+      assert.equal((await meant({ labels })).includes(shop), isMeant, labels);
+    }
+  });
+
+  test('a box that comes later is admitted, however many there are that are not meant', async () => {
+    const first = await box();
+    const id = await begin({ waves: [100] });
+    for (let made = 0; made < 201; made++) await box({ architecture: 'armv7' });
+    // The last of all, in whatever order they are looked at.
+    const late = `box-${'z'.repeat(16)}`;
+    await database.query('UPDATE boxes SET id = $1 WHERE id = $2', [
+      late,
+      await addBox(database.db, { online: true }),
+    ]);
+    await takeUpdateReport(database.db, late, reportOf('1.0.0'));
+    await drive();
+    assert.deepEqual((await look(id)).targets.map(({ boxId }) => boxId).sort(), [first, late].sort());
   });
 
   test('one at a time; paused it tells nobody; halted and cancelled it takes its orders back', async () => {

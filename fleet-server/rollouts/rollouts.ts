@@ -1,15 +1,15 @@
-import { and, asc, eq, inArray, isNull, ne, sql } from 'drizzle-orm';
+import { and, eq, inArray, ne, sql } from 'drizzle-orm';
 import type { z } from 'zod';
 import type { Database, Queryable, Transaction } from '#fleet/database/database.ts';
-import { boxes } from '#fleet/database/schema.ts';
 import { artefactsOf, published } from '#fleet/releases/metadata.ts';
-import { boxUpdates, rollouts, rolloutTargets } from '#fleet/releases/tables.ts';
+import { rollouts, rolloutTargets } from '#fleet/releases/tables.ts';
 import { HearthError } from '#protocol/errors.ts';
 import { newId } from '#protocol/ids.ts';
 import { compareVersions } from '#protocol/release.ts';
 import type { ReleaseTrust } from '#protocol/release-trust.ts';
 import type { createRolloutSchema, RolloutAction, RolloutPlan } from '#protocol/rollout.ts';
-import { selects, wavesOf } from './choose.ts';
+import { candidatesOf } from './candidates.ts';
+import { wavesOf } from './choose.ts';
 import { beginRollBack, dropOrdered, halt } from './drive.ts';
 import { note } from './events.ts';
 
@@ -47,15 +47,7 @@ export async function createRollout(
         `The rollout of ${active.version} (${active.id}) is ${active.state}: end it first (cancel or roll back).`,
       );
     }
-    const candidates = await tx
-      .select({ boxId: boxes.id, label: boxes.label, report: boxUpdates.report })
-      .from(boxUpdates)
-      .innerJoin(boxes, eq(boxes.id, boxUpdates.boxId))
-      .where(isNull(boxes.revokedAt))
-      .orderBy(asc(boxes.id));
-    const chosen = candidates.filter(({ boxId, label, report }) =>
-      selects(narrowed, { boxId, label, architecture: report.architecture }),
-    );
+    const chosen = await candidatesOf(tx, narrowed);
     if (chosen.length === 0) {
       throw new HearthError(
         'conflict',
