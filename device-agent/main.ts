@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import v8 from 'node:v8';
-import { WORKER_VARIABLE } from './serve/workers/spawn.ts';
+import { PART_VARIABLE } from './again/again.ts';
 
 // To wake other threads for the young objects of one megabyte costs more than they save.
 v8.setFlagsFromString('--no-parallel-scavenge');
@@ -10,6 +10,9 @@ const [v8Major = 0] = process.versions.v8.split('.').map(Number);
 v8.setFlagsFromString(v8Major >= 12 ? '--invocation-count-for-turbofan=20000' : '--interrupt-budget=900000');
 // Before the first use of the pool: a disk that hangs keeps some of its threads, and others must be left.
 process.env.UV_THREADPOOL_SIZE ??= '8';
-// One file is both, and holds in memory only what it is: a worker has no use for the rest of the box.
-if (process.env[WORKER_VARIABLE] === undefined) void import('./program.ts');
-else void import('./serve/workers/worker.ts').then(({ runWorker }) => runWorker());
+// One file is all parts, and holds in memory only what it is: a worker has no use for the rest of the box.
+const part = process.env[PART_VARIABLE];
+if (part === 'worker') void import('./serve/workers/worker.ts').then(({ runWorker }) => runWorker());
+else if (part === 'machine')
+  void import('./hardware/tell-machine.ts').then(({ tellMachine }) => tellMachine());
+else void import('./program.ts');

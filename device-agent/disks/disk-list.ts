@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { readFile, realpath } from 'node:fs/promises';
 import path from 'node:path';
+import { askMachine } from '#agent/hardware/machine.ts';
 import { DiskLayout } from '#agent/store/layout.ts';
 import { readMarker } from '#agent/store/marker.ts';
 import type { BoxDisk } from '#protocol/http-box.ts';
@@ -74,14 +75,22 @@ async function ownerOf(mount: Mount, mine: Ownership): Promise<'free' | 'ours' |
 
 async function labelsOf(): Promise<Map<string, string>> {
   const ask = async () => {
-    const system = await import('systeminformation').then((module) => module.default ?? module);
     const labels = new Map<string, string>();
-    for (const { name, label } of await system.blockDevices()) {
+    // It knows them from udev alone, which OpenWrt has not; the others look at the disks themselves.
+    const [machine, ...others] = await Promise.all([
+      within(
+        askMachine().catch(() => null),
+        ANSWER_MS,
+        null,
+      ),
+      outputOf('blkid', []),
+      outputOf('block', ['info']),
+    ]);
+    for (const { name, label } of machine?.blockDevices ?? []) {
       if (label) labels.set(`/dev/${name.replace(/^\/dev\//, '')}`, label);
     }
-    // It knows them from udev alone, which OpenWrt has not; these look at the disks themselves.
-    for (const [program, ...args] of [['blkid'], ['block', 'info']] as const) {
-      for (const line of (await outputOf(program, args)).split('\n')) {
+    for (const said of others) {
+      for (const line of said.split('\n')) {
         const [, device, label] = /^(\/dev\/[^:]+):.*\bLABEL="([^"]*)"/.exec(line) ?? [];
         if (device && label && !labels.has(device)) labels.set(device, label);
       }
@@ -90,7 +99,7 @@ async function labelsOf(): Promise<Map<string, string>> {
   };
   return within(
     ask().catch(() => new Map<string, string>()),
-    ANSWER_MS,
+    2 * ANSWER_MS,
     new Map<string, string>(),
   );
 }

@@ -7,30 +7,24 @@ import { messageOf } from '#protocol/errors.ts';
 import { LIMITS } from '#protocol/limits.ts';
 import type { Hardware } from '#protocol/messages.ts';
 import { clip, PROTOCOL_VERSION } from '#protocol/messages.ts';
+import type { Machine } from './machine.ts';
+import { askMachine } from './machine.ts';
+
+const NOTHING: Machine = { system: null, os: null, cpu: null, network: null, blockDevices: null, faults: {} };
 
 /**
- * What this machine is. The libraries are loaded when they are first asked; what they cannot tell stays empty.
+ * What this machine is. What the libraries cannot tell stays empty.
  * @param diskPath the folder Hearth uses, to mark its disk
  */
 export async function readHardware(diskPath: string, stamp: string, log: Logger): Promise<Hardware> {
-  const system = await import('systeminformation').then((module) => module.default ?? module);
-  const ask = async <T>(what: string, question: () => Promise<T>): Promise<T | null> => {
-    try {
-      return await question();
-    } catch (error) {
-      log.debug({ what, reason: messageOf(error) }, 'the machine does not tell');
-      return null;
-    }
+  const untold = (what: string, reason: string) => {
+    log.debug({ what, reason }, 'the machine does not tell');
+    return null;
   };
-  const machine = await ask('system', () => system.system());
-  const release = await ask('os', () => system.osInfo());
-  const cpu = await ask('cpu', () => system.cpu());
-  const interfaces = await ask('network', async () => {
-    const found = await system.networkInterfaces();
-    return Array.isArray(found) ? found : [found];
-  });
-  const removable = await ask('block devices', () => system.blockDevices());
-  const disks = await ask('disks', () => readDisks(diskPath));
+  const told = await askMachine().catch((error) => untold('systeminformation', messageOf(error)));
+  for (const [what, reason] of Object.entries(told?.faults ?? {})) untold(what, reason);
+  const { system: machine, os: release, cpu, network: interfaces, blockDevices: removable } = told ?? NOTHING;
+  const disks = await readDisks(diskPath).catch((error) => untold('disks', messageOf(error)));
   return {
     v: PROTOCOL_VERSION,
     at: stamp,

@@ -12,7 +12,6 @@ import type { Connection } from './jobs.ts';
 import { Jobs } from './jobs.ts';
 import type { FromWorker, ToWorker } from './messages.ts';
 import { RemoteLine } from './remote-line.ts';
-import { argumentsBefore } from './spawn.ts';
 import { ReplyReader, ReplyWriter } from './wire-reply.ts';
 
 const GIB = 2 ** 30;
@@ -35,13 +34,6 @@ test('workers: the option', () => {
   assert.ok(Number(countOf('auto')) >= 1);
   for (const bad of ['0', '17', '-1', '2.5', 'many', '007'])
     assert.deepEqual(countOf(bad), ['HEARTH_WORKERS: must be a number from 1 to 16, or auto'], bad);
-});
-
-test('workers: started as this program was, by another loader too', () => {
-  assert.deepEqual(argumentsBefore('/x/main.cjs', ['node', '--a', '/x/main.cjs', 'b']), ['--a']);
-  const loader = ['/l/ld.so', '--argv0', 'hearth-agent', '--library-path', '/l', '/x/node', '/x/main.cjs'];
-  assert.deepEqual(argumentsBefore('/x/main.cjs', loader), loader.slice(1, -1));
-  assert.equal(argumentsBefore('/x/main.cjs', ['node', '/y/other.ts']), null);
 });
 
 function bodyOf(lengthBytes: number, maxBytes = lengthBytes): ObjectBody {
