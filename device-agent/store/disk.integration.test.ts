@@ -51,19 +51,6 @@ test('disk: without the marker it remembers, the mount point is absent and never
   await until(() => disk.state === 'ok', 'the disk is back');
 });
 
-test('disk: a marker deleted from the disk in use is put back, and the next start knows the disk', async (t) => {
-  const first = await openStore(t, { boxId: BOX });
-  const { disk } = first;
-  const { diskId } = JSON.parse(await readFile(disk.layout.marker, 'utf8'));
-  await rm(disk.layout.marker);
-  await disk.look();
-  assert.equal(disk.state, 'ok');
-  const again = JSON.parse(await readFile(disk.layout.marker, 'utf8'));
-  assert.equal(again.diskId, diskId);
-  assert.equal(again.boxId, BOX);
-  assert.equal((await openStore(t, first)).disk.state, 'ok');
-});
-
 test("disk: another box's disk is foreign and left alone", async (t) => {
   const other = await openStore(t, { boxId: OTHER });
   const before = await readFile(other.disk.layout.marker, 'utf8');

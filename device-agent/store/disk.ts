@@ -357,7 +357,7 @@ export class Disk {
     const { memory } = this.#options;
     const found = await stat(layout.root);
     if (!found.isDirectory()) return absent('not_plugged', `${layout.root} is not a folder`);
-    const marker = (await readMarker(layout.marker)) ?? (await this.#markAgain(spot, remembered));
+    const marker = await readMarker(layout.marker);
     const stranger = strangeness(marker, { root: layout.root, remembered, boxId: this.#boxId });
     if (stranger) return stranger;
     const owned = marker === 'damaged' ? null : marker;
@@ -383,20 +383,6 @@ export class Disk {
     await writeMarker(new DiskLayout(root).marker, marker);
     this.#id = marker.diskId;
     if (remembered !== marker.diskId) await this.#options.memory.write(marker.diskId);
-  }
-
-  /**
-   * Somebody has deleted the marker of the disk in use: it gets it back, or no later start would know it.
-   * @returns null unless this is that very file system, with our folder on it
-   */
-  async #markAgain(spot: DiskSpot, remembered: string | null): Promise<Marker | null> {
-    if (!this.#laidOut || remembered === null || remembered !== this.#id) return null;
-    const ours = await stat(this.layout.objects).catch(() => null);
-    if (!ours?.isDirectory()) return null;
-    const marker = { ...freshMarker(this.#boxId, this.#options.stamp()), diskId: remembered };
-    await pinned(this.layout.root, spot.device, (root) => writeMarker(new DiskLayout(root).marker, marker));
-    this.#options.log.warn({ disk: this.layout.root }, 'the marker of the disk was deleted: it has it again');
-    return marker;
   }
 
   /** Only here are folders made, right after the marker was seen: elsewhere a missing one means no disk. */
