@@ -44,6 +44,7 @@ export async function driveRollouts(db: Database, urls: UpdateUrls, now = new Da
     switch (rollout.state) {
       case 'running':
         await admit(tx, rollout);
+        await dropRevoked(tx, rollout);
         await findLost(tx, rollout, now);
         await order(tx, rollout, urls, now);
         return advance(tx, rollout, now);
@@ -73,6 +74,20 @@ async function admit(tx: Transaction, rollout: Rollout): Promise<void> {
     .insert(rolloutTargets)
     .values(chosen.map(({ boxId, report }) => ({ rolloutId: id, boxId, wave, fromVersion: report.version })))
     .onConflictDoNothing();
+}
+
+/** Boxes that were revoked on the way: nobody will hear of them, and nobody waits. */
+async function dropRevoked(tx: Transaction, { id }: Rollout): Promise<void> {
+  await tx
+    .update(rolloutTargets)
+    .set({ state: 'dropped', changedAt: new Date() })
+    .where(
+      and(
+        eq(rolloutTargets.rolloutId, id),
+        inArray(rolloutTargets.state, ['pending', 'ordered']),
+        sql`EXISTS (SELECT 1 FROM boxes b WHERE b.id = ${rolloutTargets.boxId} AND b.revoked_at IS NOT NULL)`,
+      ),
+    );
 }
 
 /** A box that went on trial and was not seen again: the one thing that must never happen is not to go unseen. */

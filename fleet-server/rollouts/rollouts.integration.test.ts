@@ -227,6 +227,21 @@ describe('a rollout', () => {
     assert.equal(stateOf(await look(id), away), 'updated');
   });
 
+  test('a box that is revoked on the way is not waited for', async () => {
+    const [first = '', second = '', third = ''] = await boxes(3);
+    const id = await begin({ waves: [100], atOnce: 2 });
+    await drive();
+    const [gone = '', stays = ''] = await told([first, second, third]);
+    await carryOut(stays);
+    await database.query('UPDATE boxes SET revoked_at = now() WHERE id = $1', [gone]);
+    await drive();
+    const last = [first, second, third].find((one) => one !== gone && one !== stays) ?? '';
+    await carryOut(last);
+    await drive();
+    const detail = await look(id);
+    assert.deepEqual([detail.state, stateOf(detail, gone)], ['finished', 'dropped']);
+  });
+
   test('an order that a box does not speak of is said again; one it speaks of is not', async () => {
     const [only = ''] = await boxes(1);
     await begin({});
