@@ -18,14 +18,22 @@ export interface UpdateUrls {
 type Rollout = typeof rollouts.$inferSelect;
 /** An order that a box does not speak of is said again after this long. */
 const SAY_AGAIN_MS = 60_000;
+/** Boxes have come back by then after the fleet was away. */
+const RETURN_MS = 300_000;
 /** Boxes ordered to in one turn. */
 const MOST_ORDERS = 200;
 
 /**
  * Takes every rollout one step on. A step is one transaction over the rollout's row, so any number of workers may do
  * this at once, and be killed anywhere: what was not done is done by the next.
+ * @param upSince when this process began: who is away because the fleet was is given time to come back
  */
-export async function driveRollouts(db: Database, urls: UpdateUrls, now = new Date()): Promise<void> {
+export async function driveRollouts(
+  db: Database,
+  urls: UpdateUrls,
+  now = new Date(),
+  upSince = new Date(0),
+): Promise<void> {
   const newest = await db
     .select({ id: rollouts.id, state: rollouts.state })
     .from(rollouts)
@@ -45,7 +53,10 @@ export async function driveRollouts(db: Database, urls: UpdateUrls, now = new Da
       case 'running':
         await admit(tx, rollout);
         await dropRevoked(tx, rollout);
-        await findLost(tx, rollout, now);
+        if (now.getTime() - upSince.getTime() >= RETURN_MS) {
+          await findLost(tx, rollout, now);
+          await forgetAway(tx, rollout, now);
+        }
         await order(tx, rollout, urls, now);
         return advance(tx, rollout, now);
       case 'finished':
@@ -115,6 +126,24 @@ async function findLost(tx: Transaction, rollout: Rollout, now: Date): Promise<v
       .where(and(eq(rolloutTargets.rolloutId, rollout.id), eq(rolloutTargets.boxId, boxId)));
     await note(tx, rollout.id, 'box_failed', { boxId, detail: message });
   }
+}
+
+/** A box that was told, has not gone on trial, and went away: it is told again when it comes back, and not waited for. */
+async function forgetAway(tx: Transaction, rollout: Rollout, now: Date): Promise<void> {
+  const since = new Date(now.getTime() - rollout.plan.lostAfterMs).toISOString();
+  await tx
+    .update(rolloutTargets)
+    .set({ state: 'pending', orderedAt: null, changedAt: now })
+    .where(
+      and(
+        eq(rolloutTargets.rolloutId, rollout.id),
+        eq(rolloutTargets.state, 'ordered'),
+        sql`EXISTS (SELECT 1 FROM boxes b WHERE b.id = ${rolloutTargets.boxId} AND NOT b.online
+          AND coalesce(b.last_seen_at, ${rolloutTargets.orderedAt}) <= ${since}::timestamptz)`,
+        sql`NOT EXISTS (SELECT 1 FROM box_updates u WHERE u.box_id = ${rolloutTargets.boxId}
+          AND u.report #>> '{update,state}' = 'trial')`,
+      ),
+    );
 }
 
 /** Orders boxes that can be reached: those whose turn it is, and those that do not speak of what they were told. */

@@ -242,6 +242,36 @@ describe('a rollout', () => {
     assert.deepEqual([detail.state, stateOf(detail, gone)], ['finished', 'dropped']);
   });
 
+  test('a box that was told and went away is not waited for, and is told again when it comes back', async () => {
+    const [first = '', second = ''] = await boxes(2);
+    const id = await begin({ waves: [100] });
+    await drive();
+    await carryOut(first);
+    await database.query('UPDATE boxes SET online = false, last_seen_at = now() WHERE id = $1', [second]);
+    await database.query("UPDATE commands SET state = 'done'");
+    await drive(30 * MINUTE);
+    assert.deepEqual([(await look(id)).state, stateOf(await look(id), second)], ['running', 'ordered']);
+    await drive(61 * MINUTE);
+    assert.deepEqual([(await look(id)).state, stateOf(await look(id), second)], ['finished', 'pending']);
+    await database.query('UPDATE boxes SET online = true WHERE id = $1', [second]);
+    await drive(62 * MINUTE);
+    await carryOut(second);
+    assert.equal(stateOf(await look(id), second), 'updated');
+  });
+
+  test('after the fleet itself was away nobody is thought lost before it could come back', async () => {
+    const [only = ''] = await boxes(1);
+    const id = await begin({ version: '1.2.0' });
+    await drive();
+    await carryOut(only, 'trial');
+    await database.query('UPDATE boxes SET online = false WHERE id = $1', [only]);
+    const late = new Date(Date.now() + 120 * MINUTE);
+    await driveRollouts(database.db, URLS, late, new Date(late.getTime() - MINUTE));
+    assert.equal(stateOf(await look(id), only), 'ordered');
+    await driveRollouts(database.db, URLS, late, new Date(late.getTime() - 6 * MINUTE));
+    assert.equal(stateOf(await look(id), only), 'failed');
+  });
+
   test('an order that a box does not speak of is said again; one it speaks of is not', async () => {
     const [only = ''] = await boxes(1);
     await begin({});

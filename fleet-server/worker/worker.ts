@@ -62,7 +62,10 @@ export class Worker {
     );
     this.#every(5000, 'find silent boxes', async () => void (await endSilent(this.#db, options.heartbeatMs)));
     this.#every(2000, 'close late spot checks', async () => void (await closeLate(this.#db)));
-    this.#every(1000, 'drive rollouts', () => driveRollouts(this.#db, options.updateUrls()));
+    const upSince = new Date();
+    this.#every(1000, 'drive rollouts', () =>
+      driveRollouts(this.#db, options.updateUrls(), new Date(), upSince),
+    );
     const { issue } = options;
     if (issue) {
       this.#every(1000, 'issue certificates', async () => {
