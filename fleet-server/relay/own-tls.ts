@@ -14,6 +14,8 @@ export interface OwnTlsParts {
   /** Connections it takes at once. */
   connections: number;
   log: Logger;
+  /** How often the files are looked at, ms. */
+  lookMs?: number;
 }
 
 /** The files are looked at again this often, ms. */
@@ -69,7 +71,7 @@ export class OwnTls {
       parts.log.debug({ err: error.message }, "a client's handshake failed");
       socket.destroy();
     });
-    this.#timer = setInterval(() => void this.#look(), LOOK_MS);
+    this.#timer = setInterval(() => void this.#look(), parts.lookMs ?? LOOK_MS);
     this.#timer.unref();
   }
 

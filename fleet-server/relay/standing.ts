@@ -14,13 +14,17 @@ export interface Relayed {
   secure: boolean;
 }
 
-/** Where each box can be reached through a relay, by box id. */
-export async function relayedBoxes(db: Queryable): Promise<Map<string, Relayed[]>> {
+/** Where each box can be reached through a relay, by box id. @param boxIds those asked about; default: all */
+export async function relayedBoxes(
+  db: Queryable,
+  boxIds?: readonly string[],
+): Promise<Map<string, Relayed[]>> {
+  const these = boxIds ? sql`AND box_id = ANY(${sql.param([...boxIds])}::text[])` : sql``;
   const { rows } = await db.execute<{ box_id: string; public_url: string; secure: boolean }>(sql`
     SELECT box_id, public_url, secure AND EXISTS (
       SELECT FROM box_certificates WHERE box_certificates.box_id = relay_tunnels.box_id AND expires_at > now()
     ) AS secure FROM relay_tunnels JOIN relays ON relays.id = relay_id
-    WHERE NOT draining AND seen_at > now() - ${RELAY_SILENT_MS} * interval '1 millisecond'
+    WHERE NOT draining AND seen_at > now() - ${RELAY_SILENT_MS} * interval '1 millisecond' ${these}
     ORDER BY box_id, since`);
   const found = new Map<string, Relayed[]>();
   for (const { box_id: boxId, public_url: url, secure } of rows) {

@@ -127,6 +127,28 @@ test('who is offline, silent, revoked, without its disk, not dialled fine, or do
   assert.deepEqual(hostsOf(found), ['good.example']);
 });
 
+test('a holder that nobody can dial is named by its relay, after those that can be; not by a relay that stops', async () => {
+  const { ids, sha256 } = await place(
+    { observedAddress: HOUSE },
+    holder('behind', { dialOk: false }),
+    holder('stopping', { dialOk: false }),
+    holder('open', {}, { serving: { connections: 90, bytesPerSecond: 0, bytesTotal: 0 } }),
+  );
+  for (const [relay, boxId, draining] of [
+    ['one', ids[1], false],
+    ['two', ids[2], true],
+  ] as const) {
+    await own.query(
+      'INSERT INTO relays (id, tunnel_url, public_url, addresses, draining) VALUES ($1, $2, $3, $4, $5)',
+      [relay, `tls://${relay}.example:7443`, `https://${relay}.example`, ['192.0.2.1'], draining],
+    );
+    await own.query('INSERT INTO relay_tunnels (relay_id, box_id) VALUES ($1, $2)', [relay, boxId]);
+  }
+  const found = await new Sources(own.db, keys, 1_000).forFill(ids[0] ?? '', sha256);
+  assert.deepEqual(hostsOf(found), ['open.example', 'one.example']);
+  assert.ok(found?.sources[1]?.url.startsWith(`https://one.example/b/${ids[1]}/c/`));
+});
+
 test('a box is told only about what is placed on it, and not without end', async () => {
   const { ids, sha256 } = await place({}, holder('one'));
   const stranger = await addBox(own.db);

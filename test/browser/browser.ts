@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { after, afterEach, before } from 'node:test';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { chromium } from 'playwright-core';
 import { waitFor } from '#fleet/client/fleet-api.ts';
 import { buildWebui } from '#local/webui.ts';
@@ -191,7 +191,9 @@ export class Visit {
 }
 
 /** A Chromium for the tests of one `describe`; pages are closed after each test. */
-export function useBrowser(): { open: (view: View, url: string) => Promise<Visit> } {
+export function useBrowser(): {
+  open: (view: View, url: string, more?: BrowserContextOptions) => Promise<Visit>;
+} {
   let browser: Browser | null = null;
   let axe = '';
   before(async () => {
@@ -209,13 +211,14 @@ export function useBrowser(): { open: (view: View, url: string) => Promise<Visit
     await browser?.close();
   });
   return {
-    open: async (view, url) => {
+    open: async (view, url, more = {}) => {
       if (!browser) throw new Error('the browser has not been started');
       const context = await browser.newContext({
         viewport: { width: view.width, height: view.height },
         locale: view.language === 'en' ? 'en-GB' : 'zh-CN',
         colorScheme: view.scheme,
         reducedMotion: 'reduce',
+        ...more,
       });
       const visit = new Visit(await context.newPage(), view, axe);
       await visit.page.goto(url);

@@ -35,6 +35,10 @@ async function rig(t: TestContext) {
     const server = createServer(raw ? undefined : (page as RequestListener));
     t.after(() => server.close());
     const box = await made.box({
+      onRequest: (stream) => {
+        stream.respond({ ':status': 200, 'content-type': 'text/plain' });
+        stream.end('content');
+      },
       onDashboard: {
         admit: () => 200,
         serve: (connection) =>
@@ -104,6 +108,8 @@ test('a hostile box makes no page, script or cookie of the relay’s origin, and
   assert.match(String(page.headers['content-security-policy']), /script-src 'self'/);
   assert.equal((await visitor.ask('GET', `/my/${box.id}/app-ABCDEFGH.js`)).text, 'true');
   assert.equal(seen.length, 2);
+  // Content of boxes without a certificate goes by the relay's own name over TLS too.
+  assert.equal((await visitor.ask('GET', `/b/${box.id}/c/x`)).text, 'content');
 });
 
 test('boxes that answer garbage, nothing, or break off: an error of the relay’s, and the next call is served', async (t) => {

@@ -1,6 +1,11 @@
+import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import https from 'node:https';
+import { join } from 'node:path';
+import { createCa, openCa } from '#fleet/keys/certificate-authority.ts';
+import type { TestBox } from '#test/support/box.ts';
 
 export interface AwayAnswer {
   status: number;
@@ -91,5 +96,36 @@ export class AwayVisitor {
   /** Shows the key of a box. @returns the status */
   async showKey(boxId: string, key: string): Promise<number> {
     return (await this.ask('POST', `/my/${boxId}/login`, `key=${encodeURIComponent(key)}`)).status;
+  }
+}
+
+/** A certificate for a relay's own name, in files. @returns them, and the CA a browser is to trust */
+export async function ownCertificate(folder: string, name: string) {
+  const issuer = openCa(await createCa());
+  const { certificatePem, keyPem } = await issuer.issueServer([name]);
+  const files = { cert: join(folder, `${name}.pem`), key: join(folder, `${name}.key`) };
+  writeFileSync(files.cert, certificatePem);
+  writeFileSync(files.key, keyPem);
+  return { ca: issuer.certificatePem, files };
+}
+
+/** The household at home, at its box's own page. */
+export class AtHome {
+  readonly #box: TestBox;
+  #cookie = '';
+
+  constructor(box: TestBox) {
+    this.#box = box;
+  }
+
+  async call<T>(method: string, path: string, body?: unknown): Promise<T> {
+    const response = await fetch(`${this.#box.lanUrl}/api${path}`, {
+      method,
+      headers: { 'content-type': 'application/json', 'x-hearth-csrf': '1', cookie: this.#cookie },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    this.#cookie = response.headers.get('set-cookie')?.split(';')[0] ?? this.#cookie;
+    assert.ok(response.ok, `${method} ${path}: ${response.status}`);
+    return (await response.json()) as T;
   }
 }

@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { waitFor } from '#fleet/client/fleet-api.ts';
-import { createCa, openCa } from '#fleet/keys/certificate-authority.ts';
 import type { BoxAway, BoxAwayKey } from '#protocol/http-box.ts';
-import type { TestBox } from '#test/support/box.ts';
 import { testPort, useSystem } from '#test/support/system.ts';
-import { AwayVisitor } from './away-visitor.ts';
+import { AtHome, AwayVisitor, ownCertificate } from './away-visitor.ts';
 
 const PASSWORD = 'a lamp beside the door';
 const PATIENCE = { timeoutMs: 60_000 };
@@ -17,34 +15,8 @@ const KEY_PATIENCE = { ...PATIENCE, everyMs: 1_500 };
 const folder = mkdtempSync(join(tmpdir(), 'hearth-away-'));
 const tlsPort = await testPort();
 const base = `https://relay.localhost:${tlsPort}`;
-const files = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') };
-const issuer = openCa(await createCa());
-const own = await issuer.issueServer(['relay.localhost']);
-writeFileSync(files.cert, own.certificatePem);
-writeFileSync(files.key, own.keyPem);
-const ca = issuer.certificatePem;
+const { ca, files } = await ownCertificate(folder, 'relay.localhost');
 after(() => rmSync(folder, { recursive: true, force: true }));
-
-/** The household at home, at its box's own page. */
-class AtHome {
-  readonly #box: TestBox;
-  #cookie = '';
-
-  constructor(box: TestBox) {
-    this.#box = box;
-  }
-
-  async call<T>(method: string, path: string, body?: unknown): Promise<T> {
-    const response = await fetch(`${this.#box.lanUrl}/api${path}`, {
-      method,
-      headers: { 'content-type': 'application/json', 'x-hearth-csrf': '1', cookie: this.#cookie },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    this.#cookie = response.headers.get('set-cookie')?.split(';')[0] ?? this.#cookie;
-    assert.ok(response.ok, `${method} ${path}: ${response.status}`);
-    return (await response.json()) as T;
-  }
-}
 
 describe('the dashboard away from home, through a relay', () => {
   const get = useSystem({

@@ -58,6 +58,7 @@ export class AwayDoor {
   readonly #host: string;
   readonly #open = new Set<Open>();
   readonly #logins: Rate;
+  readonly #looks: Rate;
   readonly #calls: Rate;
   readonly #timer: NodeJS.Timeout;
 
@@ -67,6 +68,7 @@ export class AwayDoor {
     this.#origin = url.origin;
     this.#host = url.host;
     this.#logins = new Rate({ perSecond: 0.1, burst: 10, most: 20_000 }, parts.now);
+    this.#looks = new Rate({ perSecond: 40, burst: 300, most: 20_000 }, parts.now);
     this.#calls = new Rate({ perSecond: 20, burst: 100, most: 20_000 }, parts.now);
     this.#timer = setInterval(() => void this.recheck(), RECHECK_MS);
     this.#timer.unref();
@@ -120,6 +122,12 @@ export class AwayDoor {
       return refuse(response, 'forbidden', 'The request comes from another site.');
     }
     if (pathname === '/login' && request.method === 'POST') return this.#login(request, response, boxId);
+    const client = request.socket.remoteAddress ?? '';
+    // Each look at a session that is not known costs the database a query.
+    if (!this.#looks.may(flowOfAddress(client))) {
+      response.setHeader('retry-after', '2');
+      return refuse(response, 'rate_limited', 'Too many requests.');
+    }
     const secret = cookieOf(request, COOKIE);
     const live = secret !== null && (await this.#parts.sessions.isLive(boxId, secret));
     if (pathname.startsWith('/api/')) {
@@ -156,6 +164,8 @@ export class AwayDoor {
       return;
     }
     response.setHeader('content-security-policy', LOGIN_CSP);
+    // Under `no-referrer` a form comes with the Origin null (Fetch, 3.1), as another site's could.
+    response.setHeader('referrer-policy', 'same-origin');
     const body = Buffer.from(loginPage(request.headers['accept-language'], fault));
     send(response, fault === 'slow' ? 429 : fault ? 403 : 200, 'text/html; charset=utf-8', body);
   }

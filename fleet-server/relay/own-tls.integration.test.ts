@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+import tls from 'node:tls';
+import { pino } from 'pino';
+import { waitFor } from '#fleet/client/fleet-api.ts';
+import { createCa, openCa } from '#fleet/keys/certificate-authority.ts';
+import { OwnTls } from './own-tls.ts';
+
+test('the relay’s own name: a certificate that is replaced is shown to the next client; half of one changes nothing', async (t) => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'hearth-own-tls-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const issuer = openCa(await createCa());
+  const files = { cert: path.join(folder, 'cert.pem'), key: path.join(folder, 'key.pem') };
+  const parts = {
+    files,
+    answer: () => undefined,
+    connections: 10,
+    log: pino({ level: 'silent' }),
+    lookMs: 20,
+  };
+  await assert.rejects(OwnTls.open(parts), { code: 'bad_request' });
+  const first = await issuer.issueServer(['one.example.org']);
+  await writeFile(files.cert, first.certificatePem);
+  await writeFile(files.key, first.keyPem);
+  const own = await OwnTls.open(parts);
+  t.after(() => own.close());
+  assert.equal(own.name, 'one.example.org');
+  assert.ok(own.covers('one.example.org') && !own.covers('two.example.org') && !own.covers(''));
+  // As the relay does it: what was read of the greeting is put back.
+  const server = net.createServer((socket) => {
+    socket.once('data', (bytes) => {
+      socket.pause();
+      own.take(socket, bytes);
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const shown = async (): Promise<string> => {
+    const socket = tls.connect({
+      port: (server.address() as AddressInfo).port,
+      host: '127.0.0.1',
+      rejectUnauthorized: false,
+    });
+    await once(socket, 'secureConnect');
+    const { fingerprint256 } = socket.getPeerCertificate();
+    socket.destroy();
+    return fingerprint256;
+  };
+  const before = await shown();
+  const second = await issuer.issueServer(['one.example.org', 'two.example.org']);
+  await writeFile(files.cert, second.certificatePem);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.equal(await shown(), before);
+  await writeFile(files.key, second.keyPem);
+  await waitFor(async () => (await shown()) !== before || null, 'the new one is not shown', {
+    timeoutMs: 20_000,
+  });
+  assert.ok(own.covers('two.example.org'));
+});
