@@ -49,9 +49,12 @@ export async function startServingBox(
   }
 }
 
+/** As boxes are shipped; a test system's are shorter. The heartbeat stays the fleet's. */
+export const HOUSEHOLD_INTERVALS = { HEARTH_DELIVERY_FLUSH_MS: '5000', HEARTH_DISK_PROBE_MS: '3000' };
+
 /**
  * Starts the box anew as boxes are shipped: the bundle, its environment, and the intervals of a household instead of
- * a test's. The heartbeat stays the fleet's.
+ * a test's.
  */
 export async function startAsShipped({ system }: ServingBox): Promise<void> {
   const agent = system.box(0);
@@ -59,8 +62,7 @@ export async function startAsShipped({ system }: ServingBox): Promise<void> {
   await agent.stop();
   await agent.start(bundle, {
     ...AGENT_ENVIRONMENT,
-    HEARTH_DELIVERY_FLUSH_MS: '5000',
-    HEARTH_DISK_PROBE_MS: '3000',
+    ...HOUSEHOLD_INTERVALS,
   });
   await system.untilRoutable(agent);
 }

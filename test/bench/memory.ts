@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AGENT_ENVIRONMENT, buildAgent } from '#agent/build.ts';
 import type { Bench } from './bench.ts';
-import { MIB, pathOf, signedPaths, startServingBox } from './bench.ts';
+import { HOUSEHOLD_INTERVALS, MIB, pathOf, signedPaths, startServingBox } from './bench.ts';
 import { measure, rssBytes } from './measure.ts';
 
 /**
@@ -24,7 +24,7 @@ export const memory: Bench = async ({ measureMs, emit, progress }) => {
     ] as const) {
       progress(`memory: ${name}`);
       await agent.stop();
-      await agent.start(script, environment);
+      await agent.start(script, { ...environment, ...HOUSEHOLD_INTERVALS });
       await box.system.untilRoutable(agent);
       // The self-check at start and the collector's first rounds are over by then.
       await sleep(Math.max(10_000, measureMs));
