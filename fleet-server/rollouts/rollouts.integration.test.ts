@@ -390,6 +390,19 @@ describe('a rollout', () => {
     assert.equal((await told(all)).length, 3);
   });
 
+  test('boxes are told the hours they may switch in; to go back they need not wait for them', async () => {
+    const [only = ''] = await boxes(1);
+    const window = { fromHour: 2, toHour: 5 };
+    const id = await begin({ window });
+    await drive();
+    assert.deepEqual((await orderOf(only))?.window, window);
+    await carryOut(only);
+    await actOnRollout(database.db, id, 'roll-back', 'ada');
+    await drive();
+    const back = await orderOf(only);
+    assert.deepEqual([back?.version, back?.window], ['1.0.0', null]);
+  });
+
   test('many workers at once order each box once', async () => {
     const all = await boxes(6);
     const id = await begin({ waves: [100] });
