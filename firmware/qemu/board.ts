@@ -205,7 +205,7 @@ export class Board {
 
   /** Pulls the stick out, whatever goes on. */
   async pullStick(): Promise<void> {
-    await this.running().qmp.unplug(STICK, 20_000);
+    await this.running().qmp.unplug(STICK, 120_000);
     this.plugged = false;
   }
 

@@ -59,7 +59,7 @@ export class SerialConsole {
    * Runs a shell command in the guest, one after another.
    * @param timeoutMs after this it is killed in the guest
    */
-  run(command: string, timeoutMs = 30_000): Promise<CommandResult> {
+  run(command: string, timeoutMs = 60_000): Promise<CommandResult> {
     const result = this.running.then(() => this.execute(command, timeoutMs));
     this.running = result.catch(() => {});
     return result;

@@ -6,9 +6,10 @@ import { changedSchema, waitFor } from '#fleet/client/fleet-api.ts';
 import type { Asset, Site } from '#protocol/http-fleet.ts';
 import { BoardSystem } from './board-system.ts';
 import { CHOSEN, needsBoard, WHOLE_BOARD } from './chosen.ts';
-import { download, sha256 } from './download.ts';
+import { download, RestlessClient, sha256 } from './download.ts';
 
 const MIB = 1024 * 1024;
+const READ_ONLY = "grep -q ' vfat ro,' /proc/mounts";
 const PATIENCE = { timeoutMs: 480_000 };
 const isChosen = CHOSEN.boards.includes(WHOLE_BOARD) && CHOSEN.image === undefined;
 const needed = isChosen ? await needsBoard(WHOLE_BOARD) : { skip: `runs on ${WHOLE_BOARD} alone` };
@@ -43,18 +44,26 @@ describe('the installed package with a FAT32 stick', options, () => {
     rig.system.origin.write(path, bytes);
     return path;
   }
-  async function assertServed(path: string): Promise<void> {
-    const body = await waitFor(
-      async () => {
-        const link = await rig.link(site, path);
-        const got = link === null ? null : await download(link);
-        return got?.status === 200 && got.failure === null ? got.body : null;
-      },
-      () => `${path} is not served:\n${rig.logs().slice(-3000)}`,
+  /** Null while it is not served. @throws AssertionError when it is served, and not right */
+  async function served(path: string): Promise<true | null> {
+    const link = await rig.link(site, path);
+    const got = link === null ? null : await download(link);
+    if (got?.status !== 200 || got.failure !== null) return null;
+    assert.equal(sha256(got.body), sha256(files.get(path) ?? Buffer.alloc(0)), path);
+    return true;
+  }
+  const complaint = (path: string) => () => `${path} is not served:\n${rig.logs().slice(-3000)}`;
+  const assertServed = (path: string) => waitFor(() => served(path), complaint(path), PATIENCE);
+  /**
+   * The file system has no journal: what a cut or a pull tears may be its own, and Linux then makes it read-only.
+   * The box says so, and what it serves is right all the same.
+   */
+  const assertRightOrReadOnly = (path: string) =>
+    waitFor(
+      async () => (await served(path)) ?? ((await rig.board.run(READ_ONLY)).code === 0 || null),
+      complaint(path),
       PATIENCE,
     );
-    assert.equal(sha256(body), sha256(files.get(path) ?? Buffer.alloc(0)), path);
-  }
 
   it('holds and serves objects on a file system without owners, links, case or files of 4 GiB', async () => {
     const paths = [write('/large.bin', randomBytes(9 * MIB + 77)), write('/small.bin', randomBytes(5))];
@@ -71,21 +80,32 @@ describe('the installed package with a FAT32 stick', options, () => {
     const tooLong = 'dd if=/dev/zero of=mine bs=1 count=1 seek=4294967296; rm mine';
     assert.match(await say(tooLong), /too large/i);
     for (const path of paths) await assertServed(path);
+    const objects = async () => Number(await say('find hearth/objects -type f | wc -l'));
+    assert.equal(await objects(), 2);
+    const [large] = held;
+    assert.ok(large);
+    await rig.system.api.post('/unassign', { assets: { assetIds: [large.id] } }, changedSchema);
+    await waitFor(async () => (await objects()) === 1 || null, 'its room is not given back', PATIENCE);
+    files.delete(large.path);
   });
 
-  it('serves right bytes only after the power was cut in the middle of a download', async () => {
+  if (CHOSEN.quick) return;
+
+  it('serves nothing wrong when the power was cut in the middle of a download', async () => {
     const path = write('/cut.bin', randomBytes(9 * MIB + 1));
-    const assets = await rig.system.ingest(site, [path]);
-    await rig.system.assign(assets, [rig]);
+    await rig.system.assign(await rig.system.ingest(site, [path]), [rig]);
+    const client = new RestlessClient(files, (wanted) => rig.link(site, wanted));
     await sleep(Math.random() * 8_000);
     await rig.board.powerOff();
     await rig.board.powerOn();
     await rig.board.untilAgentReady();
-    for (const each of files.keys()) await assertServed(each);
-    held.push(...assets);
+    for (const each of files.keys()) await assertRightOrReadOnly(each);
+    await client.stop();
+    assert.deepEqual(client.wrong, []);
   });
 
-  it('is used again when the stick was pulled, and gives its room back', async () => {
+  it('serves nothing wrong when the stick was pulled, and uses it again', async () => {
+    const client = new RestlessClient(files, (wanted) => rig.link(site, wanted));
     await rig.board.pullStick();
     await waitFor(
       async () => (await rig.link(site, '/small.bin')) === null || null,
@@ -93,11 +113,8 @@ describe('the installed package with a FAT32 stick', options, () => {
       PATIENCE,
     );
     await rig.board.plugStick();
-    for (const each of files.keys()) await assertServed(each);
-    const count = async () => Number(await say('find hearth/objects -type f | wc -l'));
-    assert.equal(await count(), 3);
-    const assetIds = held.map(({ id }) => id);
-    await rig.system.api.post('/unassign', { assets: { assetIds } }, changedSchema);
-    await waitFor(async () => (await count()) === 0 || null, 'objects are left', PATIENCE);
+    for (const each of files.keys()) await assertRightOrReadOnly(each);
+    await client.stop();
+    assert.deepEqual(client.wrong, []);
   });
 });
