@@ -74,6 +74,7 @@ export const rolloutsEn = {
   'rollouts.cancel.askBack':
     'No further box will go back. Boxes that have not gone back keep the new version.',
   'rollouts.cancel.do': 'Cancel the rollout',
+  'rollouts.cancel.keep': 'Leave it as it is',
   'rollouts.ask': 'All boxes of this rollout will go back to {version}.',
   'rollouts.plan': 'What was asked for',
   'rollouts.plan.for': 'For',
@@ -104,7 +105,7 @@ export const rolloutsEn = {
   'rollouts.success.hint': 'With more failures than this leaves room for, the rollout halts.',
   'rollouts.success.fault': 'A number from 1 to 100.',
   'rollouts.labels': 'Only boxes named',
-  'rollouts.labels.hint': 'Empty: all boxes. A * stands for anything: “test *”.',
+  'rollouts.labels.hint': 'Empty: all boxes. A * stands for anything, as in shop-*.',
   'rollouts.window': 'Switch only at certain hours of the day in the home',
   'rollouts.window.from': 'From',
   'rollouts.window.to': 'To',

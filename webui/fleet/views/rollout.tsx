@@ -67,11 +67,13 @@ function Actions({ rollout }: { rollout: RolloutDetail }) {
       title: t('rollouts.do.roll-back', { version }),
       text: t('rollouts.ask', { version }),
       yes: t('rollouts.do.roll-back', { version }),
+      no: t('common.cancel'),
     },
     cancel: {
       title: t('rollouts.cancel.title'),
       text: t(state === 'rolling_back' ? 'rollouts.cancel.askBack' : 'rollouts.cancel.ask'),
       yes: t('rollouts.cancel.do'),
+      no: t('rollouts.cancel.keep'),
     },
   };
   return (
@@ -91,7 +93,7 @@ function Actions({ rollout }: { rollout: RolloutDetail }) {
         <Dialog title={words[asking].title} onClose={() => setAsking(null)}>
           <p>{words[asking].text}</p>
           <Fault error={act.error} />
-          <DialogActions onClose={() => setAsking(null)}>
+          <DialogActions onClose={() => setAsking(null)} close={words[asking].no}>
             <Button kind="primary" busy={act.busy} onClick={() => act.run(asking)}>
               {words[asking].yes}
             </Button>
