@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
+import { after, before } from 'node:test';
 import { buildAgentFile } from '#agent/build.ts';
 import type { Architecture } from '#protocol/release.ts';
 import { architectureOf } from '#protocol/release.ts';
@@ -54,4 +56,24 @@ export async function buildArtefact(
 export async function builtOf(file: string, version: string): Promise<BuiltArtefact> {
   const bytes = await readFile(file);
   return { file, version, sha256: createHash('sha256').update(bytes).digest('hex'), sizeBytes: bytes.length };
+}
+
+export interface BuiltArtefacts {
+  /** For more of them. */
+  folder: string;
+  packaged: BuiltArtefact;
+  good: BuiltArtefact;
+}
+
+/** Version 1.0.0, which boxes bring, and the good 1.1.0: built once for the tests of a file. */
+export function useArtefacts(): BuiltArtefacts {
+  const none = { file: '', version: '', sha256: '', sizeBytes: 0 };
+  const built: BuiltArtefacts = { folder: '', packaged: none, good: none };
+  before(async () => {
+    built.folder = await mkdtemp(path.join(os.tmpdir(), 'hearth-artefacts-'));
+    built.packaged = await buildArtefact(built.folder, '1.0.0');
+    built.good = await buildArtefact(built.folder, '1.1.0');
+  });
+  after(() => rm(built.folder, { recursive: true, force: true }));
+  return built;
 }

@@ -1,28 +1,17 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import os from 'node:os';
+import { rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { latch } from '#agent/link/fleet-fixture.ts';
 import { MIB } from '#agent/store/store-fixture.ts';
 import type { Architecture } from '#protocol/release.ts';
-import type { BuiltArtefact } from './artefact-fixture.ts';
-import { buildArtefact, HERE } from './artefact-fixture.ts';
+import { buildArtefact, HERE, useArtefacts } from './artefact-fixture.ts';
 import type { Home } from './home-fixture.ts';
 import { ended, home } from './home-fixture.ts';
 
-let folder: string;
-let packaged: BuiltArtefact;
-let good: BuiltArtefact;
-
-before(async () => {
-  folder = await mkdtemp(path.join(os.tmpdir(), 'hearth-artefacts-'));
-  packaged = await buildArtefact(folder, '1.0.0');
-  good = await buildArtefact(folder, '1.1.0');
-});
-after(() => rm(folder, { recursive: true, force: true }));
+const built = useArtefacts();
 
 const slots = ({ box }: Home) => path.join(box.disk, 'hearth', 'update');
 const ELSEWHERE: Architecture = HERE === 'armv7' ? 'arm64' : 'armv7';
@@ -40,7 +29,7 @@ function troubles({ fleet }: Home, updateId: string): string[] {
 
 describe('an artefact on its way', () => {
   test('cut off, altered, or too long is told of and fetched again, until it comes right', async (t) => {
-    const house = await home(t, packaged, good);
+    const house = await home(t, built.packaged, built.good);
     const { releases, box, order, told } = house;
     releases.faults.push({ breakAfter: 100_000 }, 'altered', 'longer', 'endless');
     await order(releases.order('u-1', '1.1.0'));
@@ -48,20 +37,20 @@ describe('an artefact on its way', () => {
     assert.deepEqual([report.version, report.update?.state], ['1.1.0', 'updated'], box.tail());
     assert.deepEqual(troubles(house, 'u-1'), ['origin_truncated', 'artefact_mismatch', 'origin_changed']);
     const [first, second, third, , ...more] = releases.asked.map(({ range }) => range);
-    const last = good.sizeBytes - 1;
+    const last = built.good.sizeBytes - 1;
     assert.equal(first, `bytes=0-${last}`);
     // It goes on where it was broken off, and what was wrong is fetched anew.
     assert.match(second ?? '', new RegExp(`^bytes=[1-9]\\d*-${last}$`));
     assert.equal(third, first);
     assert.deepEqual(more, []);
-    assert.deepEqual(readdirSync(slots(house)), [`${good.sha256}.cjs`]);
+    assert.deepEqual(readdirSync(slots(house)), [`${built.good.sha256}.cjs`]);
   });
 
   const skip = process.getuid?.() !== 0 && 'needs root, to mount a small disk';
   test('that does not fit on the disk waits until it does', { skip }, async (t) => {
     let mounted = '';
     try {
-      const house = await home(t, packaged, good, {}, ({ disk }) => {
+      const house = await home(t, built.packaged, built.good, {}, ({ disk }) => {
         execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64m,mode=0755', 'tmpfs', disk]);
         mounted = disk;
       });
@@ -88,7 +77,7 @@ describe('an artefact on its way', () => {
 });
 
 test('a box goes to nothing that is not fresh, signed, newer, whole and for its processor', async (t) => {
-  const house = await home(t, packaged, good);
+  const house = await home(t, built.packaged, built.good);
   const { releases, box, order, told } = house;
   let orders = 0;
   const refuses = async (version: string, code: string) => {
@@ -110,13 +99,13 @@ test('a box goes to nothing that is not fresh, signed, newer, whole and for its 
   // An old signature over an old list, shown again to hide what came since.
   releases.sign({ version: 1 });
   await refuses('1.1.0', 'release_rollback');
-  await releases.release(await buildArtefact(folder, '0.9.0'));
+  await releases.release(await buildArtefact(built.folder, '0.9.0'));
   releases.sign({ version: 20 });
   await refuses('0.9.0', 'release_rollback');
-  await releases.release(await buildArtefact(folder, '1.2.0'), { minimumFrom: '1.1.0' });
+  await releases.release(await buildArtefact(built.folder, '1.2.0'), { minimumFrom: '1.1.0' });
   await refuses('1.2.0', 'release_unsuitable');
   // Released for another processor alone; and one that was built for another, signed as if it were for this.
-  const other = await buildArtefact(folder, '1.3.0', 'none', ELSEWHERE);
+  const other = await buildArtefact(built.folder, '1.3.0', 'none', ELSEWHERE);
   await releases.release(other, { architecture: ELSEWHERE });
   await refuses('1.3.0', 'release_unsuitable');
   assert.equal(releases.asked.length, 3);
@@ -126,7 +115,7 @@ test('a box goes to nothing that is not fresh, signed, newer, whole and for its 
 });
 
 test('a version that is ready waits for the hours the rollout gives', async (t) => {
-  const house = await home(t, packaged, good);
+  const house = await home(t, built.packaged, built.good);
   const { releases, box, order, told } = house;
   // The box's day is UTC's. Hours away from now on both sides, or around it: a test may run over the hour.
   const hour = new Date().getUTCHours();
@@ -137,7 +126,7 @@ test('a version that is ready waits for the hours the rollout gives', async (t) 
   await order(releases.order('u-1', '1.1.0', hours(6, 9)));
   const waits = await told(({ update }) => update?.state === 'waiting' && update.reason?.code === 'window');
   assert.equal(waits.version, '1.0.0');
-  assert.deepEqual(readdirSync(slots(house)), [`${good.sha256}.cjs`]);
+  assert.deepEqual(readdirSync(slots(house)), [`${built.good.sha256}.cjs`]);
   await order(releases.order('u-2', '1.1.0', hours(23, 3)));
   const report = await told(ended('u-2'));
   assert.deepEqual([report.version, report.update?.state], ['1.1.0', 'updated'], box.tail());

@@ -1,23 +1,11 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import os from 'node:os';
 import path from 'node:path';
-import { after, before, describe, test } from 'node:test';
-import type { BuiltArtefact } from './artefact-fixture.ts';
-import { buildArtefact } from './artefact-fixture.ts';
+import { describe, test } from 'node:test';
+import { buildArtefact, useArtefacts } from './artefact-fixture.ts';
 import { ended, home } from './home-fixture.ts';
 
-let folder: string;
-let packaged: BuiltArtefact;
-let good: BuiltArtefact;
-
-before(async () => {
-  folder = await mkdtemp(path.join(os.tmpdir(), 'hearth-artefacts-'));
-  packaged = await buildArtefact(folder, '1.0.0');
-  good = await buildArtefact(folder, '1.1.0');
-});
-after(() => rm(folder, { recursive: true, force: true }));
+const built = useArtefacts();
 
 /** Long enough for a slow machine to start a version that will fail, short enough to wait for. */
 const DEADLINE = { HEARTH_UPDATE_DEADLINE_MS: '20000' };
@@ -30,9 +18,9 @@ describe('a box goes back by itself', () => {
     ['lies', 'update_unrunnable', {}],
   ] as const) {
     test(`from a version that ${fault}`, async (t) => {
-      const { releases, box, order, told } = await home(t, packaged, good, env);
-      const built = await buildArtefact(folder, '1.2.0', fault);
-      await releases.release(built);
+      const { releases, box, order, told } = await home(t, built.packaged, built.good, env);
+      const bad = await buildArtefact(built.folder, '1.2.0', fault);
+      await releases.release(bad);
       await order(releases.order('u-bad', '1.2.0'));
       const report = await told((one) => ended('u-bad')(one) && one.version === '1.0.0');
       assert.deepEqual([report.update?.state, report.update?.reason?.code], ['failed', code], box.tail());
@@ -41,7 +29,7 @@ describe('a box goes back by itself', () => {
       await order(releases.order('u-good', '1.1.0'));
       const next = await told(ended('u-good'));
       assert.deepEqual([next.version, next.update?.state], ['1.1.0', 'updated'], box.tail());
-      assert.ok(!existsSync(path.join(box.disk, 'hearth', 'update', `${built.sha256}.cjs`)));
+      assert.ok(!existsSync(path.join(box.disk, 'hearth', 'update', `${bad.sha256}.cjs`)));
     });
   }
 });

@@ -1,26 +1,15 @@
 import assert from 'node:assert/strict';
 import { readdirSync, watch } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import os from 'node:os';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '#agent/store/store-fixture.ts';
-import type { BuiltArtefact } from './artefact-fixture.ts';
-import { buildArtefact } from './artefact-fixture.ts';
+import { useArtefacts } from './artefact-fixture.ts';
 import type { Home } from './home-fixture.ts';
 import { ended, home } from './home-fixture.ts';
 
-let folder: string;
-let packaged: BuiltArtefact;
-let good: BuiltArtefact;
-
-before(async () => {
-  folder = await mkdtemp(path.join(os.tmpdir(), 'hearth-artefacts-'));
-  packaged = await buildArtefact(folder, '1.0.0');
-  good = await buildArtefact(folder, '1.1.0');
-});
-after(() => rm(folder, { recursive: true, force: true }));
+const built = useArtefacts();
 
 /** Cuts the power when a file of this name comes about or is replaced in a folder. */
 async function cutAt(
@@ -58,7 +47,7 @@ async function comesThrough({ fleet, releases, box, boxId, told }: Home): Promis
   } finally {
     clearInterval(ask);
   }
-  assert.deepEqual(readdirSync(path.join(box.disk, 'hearth', 'update')), [`${good.sha256}.cjs`]);
+  assert.deepEqual(readdirSync(path.join(box.disk, 'hearth', 'update')), [`${built.good.sha256}.cjs`]);
 }
 
 describe('the power is cut', () => {
@@ -71,7 +60,7 @@ describe('the power is cut', () => {
     ['when the launcher counts its start', 'update', /^starts/],
   ] as const) {
     test(`${when}: one good version runs, and the update comes about`, async (t) => {
-      const house = await home(t, packaged, good);
+      const house = await home(t, built.packaged, built.good);
       const { releases, order } = house;
       await cutAt(house, where, name, () => order(releases.order('u-1', '1.1.0')));
       await comesThrough(house);
@@ -79,7 +68,7 @@ describe('the power is cut', () => {
   }
 
   test('when the new version is kept, and before that is noted', async (t) => {
-    const house = await home(t, packaged, good);
+    const house = await home(t, built.packaged, built.good);
     const { releases, order } = house;
     // The launcher's count comes after the first choice: the next choice is the one that keeps it.
     await cutAt(house, 'update', /^starts$/, () => order(releases.order('u-1', '1.1.0')));
@@ -88,7 +77,7 @@ describe('the power is cut', () => {
   });
 
   test('again and again, at random', async (t) => {
-    const house = await home(t, packaged, good);
+    const house = await home(t, built.packaged, built.good);
     const { fleet, releases, box, boxId } = house;
     const order = releases.order('u-1', '1.1.0');
     const ask = setInterval(() => fleet.publish(boxId, fleet.sign(boxId, { type: 'update', order })), 500);

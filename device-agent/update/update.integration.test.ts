@@ -1,30 +1,19 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import os from 'node:os';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { until } from '#agent/store/store-fixture.ts';
 import { boxStatusSchema } from '#protocol/http-box.ts';
 import { TestHousehold } from '#test/support/household.ts';
-import type { BuiltArtefact } from './artefact-fixture.ts';
-import { buildArtefact, HERE } from './artefact-fixture.ts';
+import { buildArtefact, HERE, useArtefacts } from './artefact-fixture.ts';
 import { ended, home } from './home-fixture.ts';
 
-let folder: string;
-let packaged: BuiltArtefact;
-let good: BuiltArtefact;
-
-before(async () => {
-  folder = await mkdtemp(path.join(os.tmpdir(), 'hearth-artefacts-'));
-  packaged = await buildArtefact(folder, '1.0.0');
-  good = await buildArtefact(folder, '1.1.0');
-});
-after(() => rm(folder, { recursive: true, force: true }));
+const built = useArtefacts();
 
 describe('a box is updated', () => {
   test('to a signed version: fetched, tried, switched to, proved, kept, and started from then on', async (t) => {
-    const { fleet, releases, box, order, told } = await home(t, packaged, good);
+    const { fleet, releases, box, order, told } = await home(t, built.packaged, built.good);
     // A household keeps its projects on this disk, too.
     await writeFile(path.join(box.disk, 'package.json'), '{"type":"module"}');
     await order(releases.order('u-1', '1.1.0'));
@@ -34,7 +23,7 @@ describe('a box is updated', () => {
       { version: '1.1.0', runs: 'installed', state: 'updated', root: 1 },
     );
     assert.equal(report.architecture, HERE);
-    assert.deepEqual(readdirSync(path.join(box.disk, 'hearth', 'update')), [`${good.sha256}.cjs`]);
+    assert.deepEqual(readdirSync(path.join(box.disk, 'hearth', 'update')), [`${built.good.sha256}.cjs`]);
     // Nothing of its proof is told to the fleet.
     assert.ok(!fleet.received.some(({ raw }) => raw.includes('se1ftest')));
     await box.cutPower();
@@ -53,8 +42,8 @@ describe('a box is updated', () => {
   });
 
   test('the way back must be signed; then it needs no download', async (t) => {
-    const { releases, order, told } = await home(t, packaged, good);
-    const newer = await buildArtefact(folder, '1.3.0');
+    const { releases, order, told } = await home(t, built.packaged, built.good);
+    const newer = await buildArtefact(built.folder, '1.3.0');
     await releases.release(newer);
     await order(releases.order('u-1', '1.1.0'));
     await told(ended('u-1'));
@@ -62,7 +51,7 @@ describe('a box is updated', () => {
     assert.equal((await told(ended('u-2'))).version, '1.3.0');
     await order(releases.order('u-3', '1.1.0'));
     assert.equal((await told(ended('u-3'))).update?.reason?.code, 'release_rollback');
-    await releases.release(good, { rollbackFrom: ['1.3.0'] });
+    await releases.release(built.good, { rollbackFrom: ['1.3.0'] });
     const asked = releases.asked.length;
     await order(releases.order('u-4', '1.1.0'));
     const back = await told(ended('u-4'));
@@ -71,13 +60,13 @@ describe('a box is updated', () => {
   });
 
   test('keys rotated twice while it was off; without its disk the packaged version runs, and then again the installed', async (t) => {
-    const { fleet, releases, box, order, told } = await home(t, packaged, good);
+    const { fleet, releases, box, order, told } = await home(t, built.packaged, built.good);
     await order(releases.order('u-1', '1.1.0'));
     await told(ended('u-1'));
     await box.cutPower();
     releases.rotate();
     releases.rotate();
-    const newer = await buildArtefact(folder, '1.3.0');
+    const newer = await buildArtefact(built.folder, '1.3.0');
     await releases.release(newer);
     await rename(box.disk, `${box.disk}-away`);
     t.after(() => rm(`${box.disk}-away`, { recursive: true, force: true }));
