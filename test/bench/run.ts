@@ -6,7 +6,7 @@ import { eviction } from './eviction.ts';
 import { index } from './index.ts';
 import { describeMachine } from './measure.ts';
 import { memory } from './memory.ts';
-import { relay } from './relay/relay.ts';
+import { relay, relayIdle } from './relay/relay.ts';
 import type { Figure } from './report.ts';
 import { asJson, asTable } from './report.ts';
 import { router } from './router.ts';
@@ -27,10 +27,11 @@ const BENCHES: Record<string, Bench> = {
   eviction,
   assign,
   relay,
+  'relay-idle': relayIdle,
   arm,
 };
 /** Minutes on an emulated board, or ten thousand boxes: only when asked for by name. */
-const ONLY_BY_NAME = ['arm', 'relay'];
+const ONLY_BY_NAME = ['arm', 'relay', 'relay-idle'];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

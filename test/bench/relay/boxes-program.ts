@@ -22,6 +22,7 @@ const planSchema = z.object({
   atOnce: z.int(),
 });
 const plan = planSchema.parse(JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')));
+let lost = 0;
 const PIECE = Buffer.alloc(256 * 1024, 7);
 
 function serve(stream: ServerHttp2Stream, bytes: number): void {
@@ -41,7 +42,7 @@ function serve(stream: ServerHttp2Stream, bytes: number): void {
 
 async function dial({ id, certificate }: { id: string; certificate: string }): Promise<void> {
   const { caCertificate, privateKey, securePort } = plan;
-  await Tunnel.dial(
+  const tunnel = await Tunnel.dial(
     plan.tunnelUrl,
     {
       identity: { v: 1, boxId: id, certificate, caCertificate, privateKey } as Identity,
@@ -63,6 +64,11 @@ async function dial({ id, certificate }: { id: string; certificate: string }): P
     },
     new AbortController().signal,
   );
+  void tunnel.closed.then(() => {
+    // A bench of idle boxes that are gone would say nothing.
+    if (lost++ === 0)
+      process.stderr.write(`the relay ended a connection after ${Math.round(performance.now())} ms\n`);
+  });
 }
 
 const queue = [...plan.boxes];

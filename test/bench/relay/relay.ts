@@ -58,7 +58,18 @@ export const relay: Bench = async (context) => {
   try {
     const rig = await relayRig({ after: (close) => closers.push(close) });
     for (const roundTripMs of ROUND_TRIPS_MS) await besidePeers(context, rig, folder, roundTripMs);
-    await idleBoxes(context, rig, folder);
+  } finally {
+    for (const close of closers.reverse()) await close();
+  }
+};
+
+/** Boxes at one relay that say nothing: memory, and what it costs to take them in. */
+export const relayIdle: Bench = async (context) => {
+  const closers: (() => Promise<void> | void)[] = [];
+  const folder = mkdtempSync(join(tmpdir(), 'hearth-bench-relay-'));
+  closers.push(() => rmSync(folder, { recursive: true, force: true }));
+  try {
+    await idleBoxes(context, await relayRig({ after: (close) => closers.push(close) }), folder);
   } finally {
     for (const close of closers.reverse()) await close();
   }
