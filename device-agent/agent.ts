@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { compileAsUsual } from '#agent/memory/compiling.ts';
 import { messageOf } from '#protocol/errors.ts';
 import type { BoxStatus } from '#protocol/http-box.ts';
 import { Account } from './account/account.ts';
@@ -73,7 +74,7 @@ export class Agent {
   readonly #uplink: Uplink;
   readonly #line: Line;
   readonly #activity = new ActivityLog(() => this.#clock.stamp());
-  readonly #meter = new ServingMeter(this.#clock);
+  readonly #meter = new ServingMeter(this.#clock, compileAsUsual);
   readonly #tokens = new TokenGate();
   readonly #validity = new Validity(this.#clock);
   /** Of the content port; whoever obtains one hands it in. */

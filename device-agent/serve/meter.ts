@@ -3,10 +3,12 @@ import type { Clock } from '#agent/time/clock.ts';
 const WINDOW_MS = 10_000;
 const SLOT_MS = 1_000;
 const DAY_MS = 86_400_000;
+const BUSY_REQUESTS = 50;
 
 /** What is being served: since the start, today (UTC) and lately. */
 export class ServingMeter {
   readonly #clock: Clock;
+  readonly #onBusy: () => void;
   readonly #slots = new Map<number, number>();
   /** Days since 1970, UTC. */
   #day = -1;
@@ -22,8 +24,10 @@ export class ServingMeter {
   /** Responses under way. */
   responses = 0;
 
-  constructor(clock: Clock) {
+  /** @param onBusy called once, when it has served so many requests that more will come */
+  constructor(clock: Clock, onBusy: () => void = () => undefined) {
     this.#clock = clock;
+    this.#onBusy = onBusy;
     this.#lastAtMs = clock.monotonic();
   }
 
@@ -39,7 +43,7 @@ export class ServingMeter {
   addRequest(nowMs = this.#clock.monotonic()): void {
     this.#turn(nowMs);
     this.#requestsToday++;
-    this.#requestsTotal++;
+    if (++this.#requestsTotal === BUSY_REQUESTS) this.#onBusy();
   }
 
   get requestsTotal(): number {

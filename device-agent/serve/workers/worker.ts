@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import net from 'node:net';
 import { errnoOf } from '#agent/durable/durable-file.ts';
+import { compileAsUsual } from '#agent/memory/compiling.ts';
 import { IdleCollector } from '#agent/memory/idle-collector.ts';
 import { diskTurns } from '#agent/store/disk-turns.ts';
 import { DiskLayout } from '#agent/store/layout.ts';
@@ -32,7 +33,7 @@ const LAST_MS = 1_000;
 class Worker {
   readonly #channel: Channel<FromWorker, ToWorker>;
   readonly #clock = new Clock();
-  readonly #meter = new ServingMeter(this.#clock);
+  readonly #meter = new ServingMeter(this.#clock, compileAsUsual);
   readonly #line: RemoteLine;
   readonly #desk: RemoteDesk;
   readonly #sockets = new Map<number, Socket>();
