@@ -1,10 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
-import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { compileAsUsual } from '#agent/memory/compiling.ts';
 import { messageOf } from '#protocol/errors.ts';
 import type { BoxStatus } from '#protocol/http-box.ts';
 import { Account } from './account/account.ts';
@@ -22,6 +20,7 @@ import { Evictor } from './evict/evictor.ts';
 import type { Downloads } from './fetch/downloads.ts';
 import type { Fetching } from './fetch/fetching.ts';
 import { openFetching } from './fetch/fetching.ts';
+import { heartbeatOf } from './heartbeat.ts';
 import type { Identity } from './identity/identity.ts';
 import { StateDirectory } from './identity/identity.ts';
 import { lineStatus, makeDashboard } from './lan/dashboard.ts';
@@ -31,6 +30,7 @@ import { IntegrityNews } from './link/integrity-news.ts';
 import type { MembershipParts } from './link/membership.ts';
 import { Membership } from './link/membership.ts';
 import type { LogRing } from './logs/log-ring.ts';
+import { compileAsUsual } from './memory/compiling.ts';
 import { IdleCollector } from './memory/idle-collector.ts';
 import type { Options } from './options.ts';
 import { urlOf } from './options.ts';
@@ -436,7 +436,18 @@ export class Agent {
       store: this.#store,
       account: this.#account,
       execute: (command) => this.#commands.execute(command),
-      heartbeat: () => this.#heartbeat(),
+      heartbeat: () =>
+        heartbeatOf({
+          urls: {
+            contentUrl: this.#reach.contentUrl() ?? this.#contentUrl,
+            secureUrl: this.#secureUrl(),
+            lanUrl: this.#lanUrl,
+          },
+          awayKeySha256: this.#away.keySha256,
+          store: this.#store,
+          content: this.#content,
+          meter: this.#meter,
+        }),
       onSources: (sources) => this.#fetching.peers.take(sources),
       onDialled: (message) => this.#reach.dialled(message),
       onEvictionsVerdict: (verdict) => this.#evictor.verdict(verdict),
@@ -447,31 +458,6 @@ export class Agent {
         this.#relaying.askForCertificate();
         this.#update.tell();
       },
-    };
-  }
-
-  #heartbeat() {
-    const { held: _, bytes, objects } = this.#store.catalog.totals();
-    return {
-      uptimeMs: Math.floor(process.uptime() * 1000),
-      contentUrl: this.#reach.contentUrl() ?? this.#contentUrl,
-      secureUrl: this.#secureUrl(),
-      lanUrl: this.#lanUrl,
-      away: this.#away.keySha256 === null ? null : { keySha256: this.#away.keySha256 },
-      serving: {
-        connections: this.#content.connections,
-        bytesPerSecond: this.#meter.rateSinceLast(),
-        bytesTotal: this.#meter.bytesTotal,
-      },
-      store: {
-        state: this.#disk.state,
-        ...this.#disk.usage,
-        roomBytes: this.#disk.spareBytes,
-        usedBytes: bytes + this.#content.encodings.usedBytes,
-        objects,
-      },
-      rssBytes: process.memoryUsage.rss(),
-      load: os.loadavg()[0] ?? 0,
     };
   }
 

@@ -13,15 +13,12 @@ import { certificateState } from '#agent/certificate/certificate-state.ts';
 import { certificateInWords } from '#agent/reach/doctor.ts';
 import { testCertificate } from '#agent/serve/tls/test-certificate.ts';
 import { boxDetail } from '#fleet/boxes/boxes.ts';
-import { boxRecords } from '#fleet/dns/role.ts';
-import { DnsServer } from '#fleet/dns/server.ts';
-import { answer } from '#fleet/dns/zone.ts';
 import { openAcmeAccountKey } from '#fleet/keys/fleet-keys.ts';
 import { reachOf } from '#fleet/relay/standing.ts';
 import { addBox, fleetDatabase } from '#fleet/testing/fleet-database.ts';
-import { startPebble } from '#test/support/pebble.ts';
 import { needsTool } from '#test/support/tools.ts';
 import { AcmeIssuer } from './acme.ts';
+import { caByOwnDns } from './ca-fixture.ts';
 import { issueNext, problemCodeOf, requestCertificate } from './requests.ts';
 
 const DOMAIN = 'boxes.example.org';
@@ -82,22 +79,7 @@ test('a CA that is at its limit, then away, for a week: the old certificate stay
     await close();
     await rm(folder, { recursive: true, force: true });
   });
-  const zone = {
-    domain: DOMAIN,
-    nameServers: [{ name: `ns.${DOMAIN}`, a: ['127.0.0.1'], aaaa: [] }],
-    contact: `hostmaster.${DOMAIN}`,
-    issuer: 'pebble.letsencrypt.org',
-    ttlS: 1,
-  };
-  const find = boxRecords(db);
-  const dns = await DnsServer.start(
-    { answer: (question) => answer(zone, question, 1, find), log: SILENT },
-    '127.0.0.1',
-    0,
-  );
-  t.after(() => dns.close());
-  const pebble = await startPebble(folder, `127.0.0.1:${dns.port}`);
-  t.after(() => pebble.stop());
+  const pebble = await caByOwnDns(t, db, DOMAIN, folder);
   let mood: Mood = 'well';
   const ca = await faultyCa(pebble.directoryUrl, await readFile(pebble.caFile, 'utf8'), () => mood);
   t.after(() => ca.close());

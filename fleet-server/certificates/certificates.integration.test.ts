@@ -8,13 +8,11 @@ import { pino } from 'pino';
 import { BoxCertificate } from '#agent/certificate/box-certificate.ts';
 import { makeKeyAndCsr } from '#agent/identity/csr.ts';
 import { boxRecords } from '#fleet/dns/role.ts';
-import { DnsServer } from '#fleet/dns/server.ts';
-import { answer } from '#fleet/dns/zone.ts';
 import { openAcmeAccountKey } from '#fleet/keys/fleet-keys.ts';
 import { addBox, fleetDatabase } from '#fleet/testing/fleet-database.ts';
-import { startPebble } from '#test/support/pebble.ts';
 import { needsTool } from '#test/support/tools.ts';
 import { AcmeIssuer } from './acme.ts';
+import { caByOwnDns } from './ca-fixture.ts';
 import { issueNext, requestCertificate } from './requests.ts';
 
 const DOMAIN = 'boxes.example.org';
@@ -43,23 +41,7 @@ test(
   needsTool('pebble'),
   async (t) => {
     const { db, folder, boxId, name, sent } = await rig(t);
-    const zone = {
-      domain: DOMAIN,
-      nameServers: [{ name: `ns.${DOMAIN}`, a: ['127.0.0.1'], aaaa: [] }],
-      contact: `hostmaster.${DOMAIN}`,
-      // The name this test server goes by in CAA records.
-      issuer: 'pebble.letsencrypt.org',
-      ttlS: 1,
-    };
-    const find = boxRecords(db);
-    const dns = await DnsServer.start(
-      { answer: (question) => answer(zone, question, 1, find), log: SILENT },
-      '127.0.0.1',
-      0,
-    );
-    t.after(() => dns.close());
-    const pebble = await startPebble(folder, `127.0.0.1:${dns.port}`);
-    t.after(() => pebble.stop());
+    const pebble = await caByOwnDns(t, db, DOMAIN, folder);
     const issuer = await AcmeIssuer.open({
       directoryUrl: pebble.directoryUrl,
       accountKey: await openAcmeAccountKey(folder),

@@ -50,6 +50,20 @@ export interface RigBox {
   tunnels: RelayTunnels;
 }
 
+/** Answers with these bytes, 20 kB every ten milliseconds. */
+export function sendSlowly(stream: ServerHttp2Stream, bytes: Buffer): void {
+  stream.respond({ ':status': 200, 'content-length': bytes.length });
+  let at = 0;
+  const timer = setInterval(() => {
+    if (stream.destroyed) return clearInterval(timer);
+    stream.write(bytes.subarray(at, at + 20_000));
+    at += 20_000;
+    if (at < bytes.length) return;
+    clearInterval(timer);
+    stream.end();
+  }, 10);
+}
+
 /** A database, the fleet's keys, and as many relays and boxes as a test wants, all ended with it. */
 export async function relayRig(t: { after: (close: () => Promise<void>) => void }): Promise<RelayRig> {
   const database = await fleetDatabase();

@@ -9,7 +9,7 @@ import { RelayTunnels } from '#agent/relay/tunnels.ts';
 import { waitFor } from '#fleet/client/fleet-api.ts';
 import type { Relay } from '#fleet/relay/relay.ts';
 import { relayedContentUrl } from '#protocol/relay.ts';
-import { answersHealth, noise, relayRig } from './fixture.ts';
+import { answersHealth, noise, relayRig, sendSlowly } from './fixture.ts';
 
 const until = (what: string, holds: () => boolean | Promise<boolean>) =>
   waitFor(async () => (await holds()) || null, `still not: ${what}`, { timeoutMs: 20_000 });
@@ -214,18 +214,8 @@ test('a relay that stops: boxes are at the other one first, what runs ends whole
   const rig = await relayRig(t);
   const bytes = noise(400_000);
   const box = await rig.box({
-    onRequest: (stream) => {
-      // Slow enough to be under way when the relay stops.
-      stream.respond({ ':status': 200, 'content-length': bytes.length });
-      let at = 0;
-      const timer = setInterval(() => {
-        stream.write(bytes.subarray(at, at + 20_000));
-        at += 20_000;
-        if (at < bytes.length) return;
-        clearInterval(timer);
-        stream.end();
-      }, 10);
-    },
+    // Slow enough to be under way when the relay stops.
+    onRequest: (stream) => sendSlowly(stream, bytes),
   });
   const first = await rig.relay({ drainMs: 20_000 });
   const second = await rig.relay();

@@ -7,7 +7,7 @@ import tls from 'node:tls';
 import { waitFor } from '#fleet/client/fleet-api.ts';
 import { relayedContentUrl } from '#protocol/relay.ts';
 import { testPort } from '#test/support/system.ts';
-import { noise, relayRig } from './fixture.ts';
+import { noise, relayRig, sendSlowly } from './fixture.ts';
 
 const DOMAIN = 'boxes.example.org';
 const CLIENTS = 12;
@@ -20,19 +20,8 @@ test('SIGTERM to one of two relays under load: boxes move first, running answers
   const rig = await relayRig(t);
   const bytes = noise(300_000);
   const box = await rig.box({
-    onRequest: (stream) => {
-      // Slow enough to be under way when the relay stops.
-      stream.respond({ ':status': 200, 'content-length': bytes.length });
-      let at = 0;
-      const timer = setInterval(() => {
-        if (stream.destroyed) return clearInterval(timer);
-        stream.write(bytes.subarray(at, at + 20_000));
-        at += 20_000;
-        if (at < bytes.length) return;
-        clearInterval(timer);
-        stream.end();
-      }, 10);
-    },
+    // Slow enough to be under way when the relay stops.
+    onRequest: (stream) => sendSlowly(stream, bytes),
   });
   const env = { HEARTH_RELAY_DRAIN_MS: '30000' };
   const [first, second] = [await rig.relayProcess(env), await rig.relayProcess(env)];
