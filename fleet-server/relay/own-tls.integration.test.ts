@@ -55,9 +55,18 @@ test('the relay’s own name: a certificate that is replaced is shown to the nex
   };
   const before = await shown();
   const second = await issuer.issueServer(['one.example.org', 'two.example.org']);
-  await writeFile(files.cert, second.certificatePem);
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  assert.equal(await shown(), before);
+  // What may be read while they are written: an empty file, one of the two, a file cut off.
+  for (const [file, half] of [
+    [files.cert, ''],
+    [files.cert, second.certificatePem.slice(0, 200)],
+    [files.cert, second.certificatePem],
+    [files.key, ''],
+    [files.key, second.keyPem.slice(0, 100)],
+  ] as const) {
+    await writeFile(file, half);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.equal(await shown(), before, `${half.length} bytes of ${path.basename(file)}`);
+  }
   await writeFile(files.key, second.keyPem);
   await waitFor(async () => (await shown()) !== before || null, 'the new one is not shown', {
     timeoutMs: 20_000,

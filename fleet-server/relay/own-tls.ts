@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Server } from 'node:https';
@@ -18,7 +18,7 @@ export interface OwnTlsParts {
   lookMs?: number;
 }
 
-/** The files are looked at again this often, ms. */
+/** The files are looked at again this often, ms; what replaces them is used after two looks. */
 const LOOK_MS = 60_000;
 
 /**
@@ -30,7 +30,8 @@ export class OwnTls {
   readonly #server: Server;
   readonly #timer: NodeJS.Timeout;
   #leaf: X509Certificate;
-  #seen = '';
+  #used: string;
+  #seen: string;
 
   /** @throws HearthError `bad_request` when the files cannot be used */
   static async open(parts: OwnTlsParts): Promise<OwnTls> {
@@ -49,8 +50,9 @@ export class OwnTls {
 
   private constructor(parts: OwnTlsParts, cert: string, key: string) {
     this.#parts = parts;
-    this.#leaf = new X509Certificate(cert);
-    this.#seen = cert + key;
+    this.#leaf = leafOf(cert, key);
+    this.#used = cert + key;
+    this.#seen = this.#used;
     this.#server = https.createServer(
       {
         cert,
@@ -100,11 +102,16 @@ export class OwnTls {
     const { files, log } = this.#parts;
     try {
       const [cert, key] = await Promise.all([readFile(files.cert, 'utf8'), readFile(files.key, 'utf8')]);
-      if (cert + key === this.#seen) return;
-      // Both or neither: one may have been written before the other.
+      const now = cert + key;
+      // Whoever replaces them may be in the middle of it, and a chain may break off behind its leaf: they must be the
+      // same at two looks.
+      const settled = now === this.#seen;
+      this.#seen = now;
+      if (now === this.#used || !settled) return;
+      const leaf = leafOf(cert, key);
       this.#server.setSecureContext({ cert, key, minVersion: 'TLSv1.2' });
-      this.#leaf = new X509Certificate(cert);
-      this.#seen = cert + key;
+      this.#leaf = leaf;
+      this.#used = now;
       log.info({ file: files.cert }, 'the relay has a new certificate');
     } catch (error) {
       log.warn(
@@ -113,4 +120,15 @@ export class OwnTls {
       );
     }
   }
+}
+
+/**
+ * The certificate at the head of a chain. Looked at before TLS is given the two: that takes an empty file for none,
+ * and would then refuse everyone.
+ * @throws when it is none, or the key is not its own
+ */
+function leafOf(cert: string, key: string): X509Certificate {
+  const leaf = new X509Certificate(cert);
+  if (!leaf.checkPrivateKey(createPrivateKey(key))) throw new Error('the key is not that of the certificate');
+  return leaf;
 }
