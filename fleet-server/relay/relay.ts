@@ -196,7 +196,7 @@ export class Relay {
   /** A request under the relay's own name, over TLS. */
   #answerOwn(request: IncomingMessage, response: ServerResponse): void {
     if (this.#away && request.url?.startsWith('/my/')) this.#away.answer(request, response);
-    else this.#forwarder.forward(request, response);
+    else this.#forwarder.forward(request, response, this.#away !== null);
   }
 
   /** A box counts as connected once it has said through its own tunnel who it is. */

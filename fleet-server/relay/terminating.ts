@@ -6,6 +6,7 @@ import { carry } from './carry.ts';
 import type { RelayCounts } from './counts.ts';
 import type { Tolls } from './tolls.ts';
 import type { Tunnels } from './tunnels.ts';
+import { giveUp } from './tunnels.ts';
 
 export interface ForwardLimits {
   /** A box that has not begun to answer by then, ms. */
@@ -53,6 +54,29 @@ const HOP_BY_HOP = new Set([
   'te',
 ]);
 
+/** Answers of one box that would bear on the whole origin, which all boxes of a relay share. */
+const OF_THE_ORIGIN = new Set([
+  'accept-ch',
+  'alt-svc',
+  'clear-site-data',
+  'critical-ch',
+  'nel',
+  'origin-agent-cluster',
+  'public-key-pins',
+  'report-to',
+  'reporting-endpoints',
+  'service-worker-allowed',
+  'set-cookie',
+  'set-cookie2',
+  'strict-transport-security',
+]);
+const POLICY = 'content-security-policy';
+/**
+ * What a document from a box may do where the relay's origin also carries dashboards: it is shown in an origin of its
+ * own (no `allow-same-origin`), so that its scripts cannot call a dashboard with the cookies of who looks at it.
+ */
+const SANDBOX = 'sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads';
+
 type Target = NonNullable<ReturnType<typeof relayedTarget>>;
 
 /** Takes a client's request to the box it names, and the answer back: the relay ends the client's TLS. */
@@ -64,9 +88,13 @@ export class Forwarder {
     this.#parts = parts;
   }
 
-  /** Answers a request under `/b/<box id>/`; all others get 404. */
-  forward(request: IncomingMessage, response: ServerResponse): void {
+  /**
+   * Answers a request under `/b/<box id>/`; all others get 404.
+   * @param sandboxed dashboards are served under the same origin: documents from boxes get none of it
+   */
+  forward(request: IncomingMessage, response: ServerResponse, sandboxed = false): void {
     response.on('error', () => undefined);
+    if (sandboxed) response.setHeader(POLICY, SANDBOX);
     // A body nobody reads would be taken for the next request.
     if (request.headers['content-length'] || request.headers['transfer-encoding']) {
       response.shouldKeepAlive = false;
@@ -75,7 +103,10 @@ export class Forwarder {
     const target = relayedTarget(request.url ?? '');
     const client = request.socket.remoteAddress ?? '';
     if (!target) say(response, 404, 'Nothing is here.');
-    else if (!METHODS.includes(method)) {
+    else if (request.headers['service-worker'] !== undefined) {
+      // It would answer for the whole origin from then on (Service Workers, 6.2).
+      say(response, 403, 'No service worker comes from here.');
+    } else if (!METHODS.includes(method)) {
       say(response, 405, 'Only content is relayed.', { Allow: METHODS.join(', ') });
     } else if ((this.#perClient.get(client) ?? 0) >= this.#parts.limits.streamsPerClient) {
       say(response, 429, 'Too many requests at once.', { 'Retry-After': '2' });
@@ -112,7 +143,7 @@ export class Forwarder {
 
   #carry(stream: ClientHttp2Stream, response: ServerResponse, target: Target, client: string): void {
     const { counts, limits, tolls } = this.#parts;
-    const cancel = () => stream.close(constants.NGHTTP2_CANCEL);
+    const cancel = () => giveUp(stream);
     // The box's time to answer; afterwards, to go on while the client waits for it.
     let patience: NodeJS.Timeout | undefined = setTimeout(cancel, limits.answerMs);
     const waitForBox = (ms: number | null) => {
@@ -137,16 +168,24 @@ export class Forwarder {
         response.end();
       else response.destroy();
     });
-    response.once('close', () => {
-      if (!stream.closed) cancel();
-    });
+    response.once('close', cancel);
     stream.once('response', (head) => {
       if (response.destroyed) return;
+      promised = lengthOf(head, response.req.method);
+      const headers = headersOf(head);
+      const [own, boxes] = [response.getHeader(POLICY), headers[POLICY]];
+      // Both hold then (CSP 3, 8.1).
+      if (own !== undefined && boxes !== undefined) headers[POLICY] = `${own}, ${boxes}`;
+      try {
+        response.writeHead(Number(head[':status']), headers);
+      } catch {
+        // HTTP/2 knows heads that Node's HTTP/1.1 refuses to write, such as a trailer beside a length.
+        cancel();
+        return;
+      }
       answered = true;
       waitForBox(limits.stalledMs);
       counts.request(target.boxId);
-      promised = lengthOf(head, response.req.method);
-      response.writeHead(Number(head[':status']), headersOf(head));
       carry({
         from: stream,
         to: response,
@@ -186,7 +225,8 @@ function lengthOf(head: IncomingHttpHeaders, method: string | undefined): number
 function headersOf(head: IncomingHttpHeaders): OutgoingHttpHeaders {
   const headers: OutgoingHttpHeaders = {};
   for (const [name, value] of Object.entries(head)) {
-    if (!name.startsWith(':') && !HOP_BY_HOP.has(name) && value !== undefined) headers[name] = value;
+    const stays = name.startsWith(':') || HOP_BY_HOP.has(name) || OF_THE_ORIGIN.has(name);
+    if (!stays && value !== undefined) headers[name] = value;
   }
   return headers;
 }

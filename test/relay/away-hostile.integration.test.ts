@@ -1,68 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type RequestListener } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
-import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import tls from 'node:tls';
 import { waitFor } from '#fleet/client/fleet-api.ts';
-import { createCa, openCa } from '#fleet/keys/certificate-authority.ts';
-import { awayKeyHash, newAwayKey } from '#protocol/ids.ts';
+import { awayRig, PAGE, until } from './away-rig.ts';
 import { AwayVisitor } from './away-visitor.ts';
-import { type RigBox, relayRig } from './fixture.ts';
-
-const PAGE = '<!doctype html><title>the fleet’s own page</title>';
-
-/** Relays with a certificate, and boxes whose dashboards are whatever a test says. */
-async function rig(t: TestContext) {
-  const folder = await mkdtemp(join(tmpdir(), 'hearth-away-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  const issuer = openCa(await createCa());
-  const made = await relayRig(t);
-  await writeFile(join(folder, 'index.html'), PAGE);
-  await writeFile(join(folder, 'app-ABCDEFGH.js'), 'true');
-  const relayNamed = async (name: string) => {
-    const { certificatePem, keyPem } = await issuer.issueServer([name]);
-    const ownTls = { cert: join(folder, `${name}.pem`), key: join(folder, `${name}.key`) };
-    await writeFile(ownTls.cert, certificatePem);
-    await writeFile(ownTls.key, keyPem);
-    const relay = await made.relay({ own: { ownTls, webuiDir: folder } });
-    return { relay, base: `https://${name}:${relay.urls.tlsPort}` };
-  };
-  const boxServing = async (page: RequestListener | ((connection: Duplex) => void), raw = false) => {
-    const server = createServer(raw ? undefined : (page as RequestListener));
-    t.after(() => server.close());
-    const box = await made.box({
-      onRequest: (stream) => {
-        stream.respond({ ':status': 200, 'content-type': 'text/plain' });
-        stream.end('content');
-      },
-      onDashboard: {
-        admit: () => 200,
-        serve: (connection) =>
-          raw
-            ? (page as (connection: Duplex) => void)(connection)
-            : void server.emit('connection', connection),
-      },
-    });
-    return box;
-  };
-  const key = newAwayKey();
-  const letIn = ({ id }: RigBox) =>
-    made.database.query(
-      "UPDATE boxes SET heartbeat = jsonb_build_object('away', jsonb_build_object('keySha256', $2::text)) WHERE id = $1",
-      [id, awayKeyHash(key)],
-    );
-  return { ...made, relayNamed, boxServing, key, letIn, ca: issuer.certificatePem };
-}
-
-const until = (what: string, holds: () => boolean) =>
-  waitFor(async () => holds() || null, `still not: ${what}`, { timeoutMs: 20_000 });
 
 test('a hostile box makes no page, script or cookie of the relay’s origin, and breaks nothing', async (t) => {
-  const { relayNamed, boxServing, key, letIn, ca } = await rig(t);
+  const { relayNamed, boxServing, key, letIn, ca } = await awayRig(t);
   const { relay, base } = await relayNamed('relay.localhost');
   const seen: { url: string | undefined; headers: Record<string, unknown> }[] = [];
   const box = await boxServing((request, response) => {
@@ -94,7 +39,7 @@ test('a hostile box makes no page, script or cookie of the relay’s origin, and
   assert.equal(answer.headers['access-control-allow-origin'], undefined);
   assert.equal(answer.headers.location, undefined);
   assert.deepEqual(answer.headers['set-cookie'], [
-    `hearth_box_session=abc; HttpOnly; Secure; SameSite=Strict; Path=/my/${box.id}/; Max-Age=5`,
+    `__Host-hearth_box_${box.id}=abc; HttpOnly; Secure; SameSite=Strict; Path=/; Max-Age=5`,
   ]);
   // The relay's own cookie is none of the box's business, nor what a client makes up.
   assert.equal(seen[0]?.url, '/api/status?x=1');
@@ -108,15 +53,100 @@ test('a hostile box makes no page, script or cookie of the relay’s origin, and
   assert.match(String(page.headers['content-security-policy']), /script-src 'self'/);
   assert.equal((await visitor.ask('GET', `/my/${box.id}/app-ABCDEFGH.js`)).text, 'true');
   assert.equal(seen.length, 2);
-  // Content of boxes without a certificate goes by the relay's own name over TLS too.
-  assert.equal((await visitor.ask('GET', `/b/${box.id}/c/x`)).text, 'content');
+});
+
+test("content of boxes under the relay's name gets nothing of the origin that dashboards have", async (t) => {
+  const { relayNamed, boxServing, ca } = await awayRig(t);
+  const { relay, base } = await relayNamed('relay.localhost');
+  const box = await boxServing(
+    (_, response) => response.end(),
+    false,
+    (stream) => {
+      stream.respond({
+        ':status': 200,
+        'content-type': 'text/html',
+        'content-security-policy': "default-src 'self'",
+        'cache-control': 'max-age=60',
+        'set-cookie': ['__Host-hearth_away_x=1; Secure; Path=/', 'hearth=1'],
+        'service-worker-allowed': '/',
+        'clear-site-data': '"*"',
+        'alt-svc': 'h2="evil.test:443"',
+        'strict-transport-security': 'max-age=9; includeSubDomains',
+      });
+      stream.end('<script>alert(1)</script>');
+    },
+  );
+  box.tunnels.use([relay.urls.tunnelUrl]);
+  await until('connected', () => relay.tunnels.has(box.id));
+  const visitor = new AwayVisitor(base, ca);
+  const answer = await visitor.ask('GET', `/b/${box.id}/c/x`);
+  assert.equal(answer.text, '<script>alert(1)</script>');
+  assert.equal(answer.headers['cache-control'], 'max-age=60');
+  const policy = String(answer.headers['content-security-policy']);
+  assert.match(policy, /^sandbox allow-scripts [^,]*, default-src 'self'$/);
+  assert.doesNotMatch(policy, /allow-same-origin|allow-top-navigation/);
+  for (const name of [
+    'set-cookie',
+    'service-worker-allowed',
+    'clear-site-data',
+    'alt-svc',
+    'strict-transport-security',
+  ]) {
+    assert.equal(answer.headers[name], undefined, name);
+  }
+  const worker = await visitor.ask('GET', `/b/${box.id}/c/x`, undefined, { 'service-worker': 'script' });
+  assert.equal(worker.status, 403);
+  // Where no dashboards are, documents are as their site made them; cookies are no box's there either.
+  const plain = await fetch(`${relay.urls.publicUrl}/b/${box.id}/c/x`);
+  assert.equal(plain.headers.get('content-security-policy'), "default-src 'self'");
+  assert.equal(plain.headers.get('set-cookie'), null);
+});
+
+test('pages beside the relay call no dashboard: another site or a neighbour of the same domain', async (t) => {
+  const { relayNamed, boxServing, key, letIn, ca } = await awayRig(t);
+  const { relay, base } = await relayNamed('relay.localhost');
+  let asked = 0;
+  const box = await boxServing((_, response) => {
+    asked++;
+    response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
+  });
+  box.tunnels.use([relay.urls.tunnelUrl]);
+  await until('connected', () => relay.tunnels.has(box.id));
+  await letIn(box);
+  const visitor = new AwayVisitor(base, ca);
+  assert.equal(await visitor.showKey(box.id, key), 303);
+  const from = (site: string, mode: string, path: string) =>
+    visitor.ask('GET', `/my/${box.id}/${path}`, undefined, {
+      'sec-fetch-site': site,
+      'sec-fetch-mode': mode,
+    });
+  assert.equal((await from('same-origin', 'cors', 'api/status')).status, 200);
+  for (const site of ['cross-site', 'same-site']) {
+    for (const mode of ['cors', 'no-cors', 'navigate']) {
+      assert.equal((await from(site, mode, 'api/status')).status, 403, `${site} ${mode}`);
+    }
+    assert.equal((await from(site, 'no-cors', 'app-ABCDEFGH.js')).status, 403, site);
+    // A link in a letter leads in.
+    assert.equal((await from(site, 'navigate', '')).text, PAGE, site);
+  }
+  assert.equal(asked, 1);
+  // Coming in anew ends what was open before.
+  const before = visitor.cookiesFor(`/my/${box.id}/`);
+  assert.equal(await visitor.showKey(box.id, key), 303);
+  const old = await visitor.ask('GET', `/my/${box.id}/api/status`, undefined, { cookie: before });
+  assert.equal(old.status, 401);
 });
 
 test('boxes that answer garbage, nothing, or break off: an error of the relay’s, and the next call is served', async (t) => {
-  const { relayNamed, boxServing, key, letIn, ca } = await rig(t);
+  const { relayNamed, boxServing, key, letIn, ca } = await awayRig(t);
   const { relay, base } = await relayNamed('relay.localhost');
   for (const [name, say, status] of [
     ['garbage', (connection: Duplex) => connection.end('\0\0 what?\r\n\r\n'), 503],
+    [
+      'no status',
+      (connection: Duplex) => connection.end('HTTP/1.1 042 No\r\nContent-Length: 0\r\n\r\n'),
+      503,
+    ],
     ['an end', (connection: Duplex) => connection.end(), 503],
     ['a reset', (connection: Duplex) => connection.destroy(), 503],
     [
@@ -154,7 +184,7 @@ test('boxes that answer garbage, nothing, or break off: an error of the relay’
 });
 
 test('hostile paths and bodies lead nowhere; keys are tried so often and no oftener', async (t) => {
-  const { relayNamed, boxServing, key, letIn, ca } = await rig(t);
+  const { relayNamed, boxServing, key, letIn, ca } = await awayRig(t);
   const { relay, base } = await relayNamed('relay.localhost');
   const asked: (string | undefined)[] = [];
   const box = await boxServing((request, response) => {
@@ -208,7 +238,7 @@ test('hostile paths and bodies lead nowhere; keys are tried so often and no ofte
 });
 
 test('a box at another relay: its reader is sent there', async (t) => {
-  const { relayNamed, boxServing, key, letIn, ca, database } = await rig(t);
+  const { relayNamed, boxServing, key, letIn, ca, database } = await awayRig(t);
   const first = await relayNamed('one.localhost');
   const second = await relayNamed('two.localhost');
   const box = await boxServing((_, response) => response.end());

@@ -7,7 +7,7 @@ import { flowOfAddress } from '#shaping/shaper.ts';
 import { LOGIN_CSP, loginPage, type PageFile } from './pages.ts';
 import { Rate } from './rate.ts';
 import type { AwaySessions } from './sessions.ts';
-import { BOX_COOKIE, callThrough, type Refusal, type ThroughParts } from './through.ts';
+import { boxCookieName, callThrough, type Refusal, type ThroughParts } from './through.ts';
 
 export interface AwayDoorParts extends ThroughParts {
   sessions: AwaySessions;
@@ -22,7 +22,11 @@ export interface AwayDoorParts extends ThroughParts {
   now: () => number;
 }
 
-const COOKIE = '__Secure-hearth_away';
+/**
+ * All boxes' cookies are kept for the relay's whole host, each box's under its own name: what begins with `__Host-` can
+ * be set by this very host over TLS alone (RFC 6265bis, 4.1.3.2), so by no box whose name lies beside the relay's.
+ */
+const cookieName = (boxId: string) => `__Host-hearth_away_${boxId}`;
 const MOST_FORM_BYTES = 1024;
 /** Calls under way for one box: events, and what a page asks for at once. */
 const MOST_CALLS = 24;
@@ -128,7 +132,13 @@ export class AwayDoor {
       response.setHeader('retry-after', '2');
       return refuse(response, 'rate_limited', 'Too many requests.');
     }
-    const secret = cookieOf(request, COOKIE);
+    // A browser that says so (Fetch Metadata): only the dashboard's own page asks for what lies below it.
+    const site = request.headers['sec-fetch-site'];
+    const isVisit = pathname === '/' && request.headers['sec-fetch-mode'] === 'navigate';
+    if (site !== undefined && site !== 'same-origin' && site !== 'none' && !isVisit) {
+      return refuse(response, 'forbidden', 'The request comes from another site.');
+    }
+    const secret = cookieOf(request, cookieName(boxId));
     const live = secret !== null && (await this.#parts.sessions.isLive(boxId, secret));
     if (pathname.startsWith('/api/')) {
       if (!live) return refuse(response, 'not_authenticated', 'Show the key first: load the page again.');
@@ -149,6 +159,9 @@ export class AwayDoor {
     const secret = key === '' ? null : await this.#parts.sessions.begin(boxId, key, client);
     if (secret === null) return this.#askKey(request, response, '/', 'wrong');
     this.#logins.refund(network);
+    const before = cookieOf(request, cookieName(boxId));
+    // Who comes in anew has left what was open before: nobody will look for that one any more.
+    if (before !== null) await this.#parts.sessions.end(boxId, before);
     response.setHeader('set-cookie', cookieFor(boxId, secret, 12 * 3_600));
     return redirect(response, dashboardUrl(this.#parts.base, boxId));
   }
@@ -221,15 +234,14 @@ export class AwayDoor {
       boxId,
       path,
       client,
-      cookiePath: `/my/${boxId}/`,
-      boxSession: cookieOf(request, BOX_COOKIE),
+      boxSession: cookieOf(request, boxCookieName(boxId)),
     };
     callThrough(this.#parts, call, request, response, (why) => refuse(response, ...REFUSALS[why]));
   }
 }
 
 function cookieFor(boxId: string, secret: string, maxAgeS: number): string {
-  return `${COOKIE}=${secret}; HttpOnly; Secure; SameSite=Lax; Path=/my/${boxId}/; Max-Age=${maxAgeS}`;
+  return `${cookieName(boxId)}=${secret}; HttpOnly; Secure; SameSite=Lax; Path=/; Max-Age=${maxAgeS}`;
 }
 
 function cookieOf({ headers }: IncomingMessage, name: string): string | null {

@@ -1,15 +1,17 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import http from 'node:http';
 import type { ClientHttp2Stream } from 'node:http2';
-import { constants } from 'node:http2';
 import { Duplex } from 'node:stream';
 import { CLIENT_ADDRESS_HEADER, DASHBOARD_HEADER } from '#protocol/relay.ts';
 import { carry } from '../carry.ts';
 import type { Tolls } from '../tolls.ts';
 import type { Tunnels } from '../tunnels.ts';
+import { giveUp } from '../tunnels.ts';
 
 /** The box's own session, which it sets at its login; the name is part of its API. */
-export const BOX_COOKIE = 'hearth_box_session';
+const BOX_COOKIE = 'hearth_box_session';
+/** The same as the browser keeps it, for the relay's host: the name says whose it is, as the path would. */
+export const boxCookieName = (boxId: string) => `__Host-hearth_box_${boxId}`;
 /** A box that has not begun to answer by then, ms: it may be measuring its line. */
 const ANSWER_MS = 60_000;
 /** Longest silence of a stream of events, whose heartbeat comes every 15 s, ms. */
@@ -37,8 +39,6 @@ export interface ThroughCall {
   /** Below the box's root, with its query. */
   path: string;
   client: string;
-  /** Where the browser keeps the box's cookie. */
-  cookiePath: string;
   /** The box's session cookie, as the browser sent it. */
   boxSession: string | null;
 }
@@ -81,7 +81,7 @@ export function callThrough(
   const fail = (why: Refusal) => {
     if (whole) return;
     clearTimeout(patience);
-    if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
+    giveUp(stream);
     if (answered) response.destroy();
     else if (!response.destroyed) {
       answered = true;
@@ -95,7 +95,7 @@ export function callThrough(
   });
   response.once('close', () => {
     clearTimeout(patience);
-    if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
+    giveUp(stream);
   });
   stream.once('response', (head) => {
     const status = Number(head[':status']);
@@ -122,10 +122,13 @@ export function callThrough(
     });
     onward.on('error', () => fail('no_answer'));
     onward.once('response', (answer) => {
+      const status = answer.statusCode ?? 0;
+      // Node reads any three digits as a status, and throws when it is to write them.
+      if (status < 200 || status > 599) return fail('no_answer');
       answered = true;
       clearTimeout(patience);
       const isStream = /^text\/event-stream(;|$)/.test(answer.headers['content-type'] ?? '');
-      response.writeHead(answer.statusCode ?? 502, headersOf(answer, call, isStream));
+      response.writeHead(status, headersOf(answer, call, isStream));
       if (isStream) {
         patience = setTimeout(() => fail('no_answer'), SILENT_MS);
         response.flushHeaders();
@@ -180,7 +183,7 @@ function headersOf(answer: IncomingMessage, call: ThroughCall, isStream: boolean
     const [, value, maxAge] = /^hearth_box_session=([\w-]{0,128});.*Max-Age=(\d{1,8})/.exec(cookie) ?? [];
     if (value === undefined) continue;
     out['set-cookie'] =
-      `${BOX_COOKIE}=${value}; HttpOnly; Secure; SameSite=Strict; Path=${call.cookiePath}; Max-Age=${maxAge}`;
+      `${boxCookieName(call.boxId)}=${value}; HttpOnly; Secure; SameSite=Strict; Path=/; Max-Age=${maxAge}`;
   }
   return out;
 }
