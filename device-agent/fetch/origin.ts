@@ -7,6 +7,7 @@ import type { Resolve } from './address-policy.ts';
 import { namesLocalMachine, publicLookup, refuseLocalMachine } from './address-policy.ts';
 import { AheadWindow } from './ahead-window.ts';
 import { spanOf } from './answer.ts';
+import { ConnectionGate } from './connection-gate.ts';
 import { OriginError } from './origin-error.ts';
 import { Payment } from './payment.ts';
 
@@ -17,15 +18,20 @@ export interface OriginOptions {
   leastBytesPerSecond: number;
   /** Connections to one host (name and port), over all downloads. */
   connectionsPerHost: number;
+  /** A connection that was closed here counts for so much longer: its host may not have heard of it, ms. */
+  closingMs: number;
 }
 
 export const ORIGIN_DEFAULTS: OriginOptions = {
   stallMs: 20_000,
   leastBytesPerSecond: 4096,
   connectionsPerHost: 6,
+  closingMs: 100,
 };
 
 const MOST_REDIRECTS = 5;
+/** What an origin says beside a redirect is read up to so much, bytes. */
+const FEW_WORDS_BYTES = 16_384;
 
 /** A source as it is asked. */
 export interface Asked {
@@ -65,6 +71,7 @@ export class OriginClient {
   readonly #down: Shaper;
   readonly #window: AheadWindow;
   readonly #lookup: ReturnType<typeof publicLookup>;
+  readonly #gate: ConnectionGate;
   /** One pair for what may be anywhere, one for what must be outside: a connection of the first is not reused there. */
   readonly #local: { http: http.Agent; https: https.Agent };
   readonly #public: { http: http.Agent; https: https.Agent };
@@ -74,13 +81,10 @@ export class OriginClient {
     this.#down = down;
     this.#window = new AheadWindow(() => down.bytesPerSecond);
     this.#lookup = publicLookup(resolve);
+    this.#gate = new ConnectionGate(options.connectionsPerHost, options.closingMs);
     const agents = () => {
-      const limits = {
-        keepAlive: true,
-        maxSockets: options.connectionsPerHost,
-        maxFreeSockets: Math.min(4, options.connectionsPerHost),
-        timeout: 30_000,
-      };
+      // How many there may be is the gate's to say, which needs those that are idle to stay.
+      const limits = { keepAlive: true, maxFreeSockets: options.connectionsPerHost, timeout: 30_000 };
       return { http: new http.Agent(limits), https: new https.Agent(limits) };
     };
     this.#local = agents();
@@ -140,7 +144,7 @@ export class OriginClient {
         payment.head(response);
         const { location } = response.headers;
         if ([301, 302, 303, 307, 308].includes(response.statusCode ?? 0) && location) {
-          response.destroy();
+          this.#leave(response);
           payment.end();
           at = this.#redirect(at, location, trust);
           continue;
@@ -161,6 +165,17 @@ export class OriginClient {
     });
   }
 
+  /** A few words are read for the connection's sake, others not. */
+  #leave(response: http.IncomingMessage): void {
+    const bytes = Number(response.headers['content-length'] ?? Number.NaN);
+    if (!(bytes <= FEW_WORDS_BYTES)) {
+      response.destroy();
+      return;
+    }
+    this.#down.spend(bytes);
+    response.resume();
+  }
+
   #redirect(from: string, location: string, trust: Trust): string {
     if (!trust.redirects) {
       throw new OriginError('origin_status', 'the box sends us elsewhere', { lasting: true });
@@ -172,7 +187,7 @@ export class OriginClient {
     });
   }
 
-  #request(
+  async #request(
     url: string,
     { start, length, sizeBytes }: Asked,
     trust: Trust,
@@ -183,8 +198,10 @@ export class OriginClient {
     const secure = url.startsWith('https:');
     const agents = trust.local ? this.#local : this.#public;
     if (!trust.local) refuseLocalMachine(url);
-    return new Promise((resolve, reject) => {
-      const request = (secure ? https : http).get(url, {
+    const { origin: host } = new URL(url);
+    await this.#gate.enter(host, signal);
+    const begin = () =>
+      (secure ? https : http).get(url, {
         agent: secure ? agents.https : agents.http,
         signal,
         ...(trust.local ? {} : { lookup: this.#lookup }),
@@ -194,6 +211,15 @@ export class OriginClient {
           'user-agent': 'hearth-agent',
         },
       });
+    return new Promise((resolve, reject) => {
+      let request: http.ClientRequest;
+      try {
+        request = begin();
+      } catch (error) {
+        this.#gate.leave(host);
+        throw error;
+      }
+      this.#gate.follow(host, request);
       // Once there is a response, Node tells its reader of a reset and not of this reason.
       let reason: OriginError | null = null;
       const giveUp = (message: string) => {
