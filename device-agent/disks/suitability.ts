@@ -35,9 +35,12 @@ export interface Suitability {
   fileLimitBytes: number | null;
 }
 
+/** Memory, and the system's own image, even where they are mounted by a name like a device's. */
+const NO_DISK = ['tmpfs', 'ramfs', 'devtmpfs', 'squashfs'];
+
 /** True for what a person would call a disk: it has a device, or is a file system made for one. */
 export function isDisk(mount: Mount): boolean {
-  return mount.source.startsWith('/dev/') && mount.filesystem !== 'squashfs';
+  return mount.source.startsWith('/dev/') && !NO_DISK.includes(mount.filesystem);
 }
 
 /** Whether Hearth may use a mounted file system, and if not, why. */

@@ -2,13 +2,17 @@ import os from 'node:os';
 import type { Logger } from 'pino';
 import type { Capacity } from '#agent/disks/capacities.ts';
 import { readCapacities } from '#agent/disks/capacities.ts';
+import type { Mount } from '#agent/disks/mounts.ts';
 import { isWithin, parseMounts, readMountTable } from '#agent/disks/mounts.ts';
+import { isDisk } from '#agent/disks/suitability.ts';
 import { messageOf } from '#protocol/errors.ts';
 import { LIMITS } from '#protocol/limits.ts';
 import type { Hardware } from '#protocol/messages.ts';
 import { clip, PROTOCOL_VERSION } from '#protocol/messages.ts';
 import type { Machine } from './machine.ts';
 import { askMachine } from './machine.ts';
+
+type HardwareDisk = Capacity & { chosen: boolean; filesystem: string };
 
 const NOTHING: Machine = { system: null, os: null, cpu: null, network: null, blockDevices: null, faults: {} };
 
@@ -61,21 +65,35 @@ export async function readHardware(diskPath: string, stamp: string, log: Logger)
   };
 }
 
-async function readDisks(diskPath: string): Promise<(Capacity & { chosen: boolean; filesystem: string })[]> {
+async function readDisks(diskPath: string): Promise<HardwareDisk[]> {
   const capacities = (await readCapacities()) ?? [];
-  const mounts = parseMounts(await readMountTable());
+  return disksAmong(capacities, parseMounts(await readMountTable()), diskPath);
+}
+
+/** Named so by their mounters, where the kernel does not say what is mounted. */
+const PSEUDO = /^(tmpfs|devtmpfs|udev|none|overlay|shm|efivarfs)$/;
+
+/**
+ * What a person would call a disk, of all that is mounted, and whatever Hearth's folder lies on: a tmpfs is memory,
+ * whatever it is called.
+ */
+export function disksAmong(
+  capacities: readonly Capacity[],
+  mounts: readonly Mount[],
+  diskPath: string,
+): HardwareDisk[] {
   // The innermost mount point above the folder is its disk.
   const chosen = capacities
     .filter((disk) => isWithin(diskPath, disk.mount))
     .sort((a, b) => b.mount.length - a.mount.length)[0];
-  const pseudo = /^(tmpfs|devtmpfs|udev|none|overlay|shm|efivarfs)$/;
-  return capacities
-    .map((disk) => ({
-      ...disk,
-      chosen: disk === chosen,
-      filesystem: mounts.findLast((mount) => mount.mount === disk.mount)?.filesystem ?? '',
-    }))
-    .filter((disk) => disk.chosen || !pseudo.test(disk.name));
+  const found: HardwareDisk[] = [];
+  for (const disk of capacities) {
+    const mount = mounts.findLast((one) => one.mount === disk.mount);
+    const isReal = mount ? isDisk(mount) : !PSEUDO.test(disk.name);
+    if (disk !== chosen && !isReal) continue;
+    found.push({ ...disk, chosen: disk === chosen, filesystem: mount?.filesystem ?? '' });
+  }
+  return found;
 }
 
 function whole(value: number): number {

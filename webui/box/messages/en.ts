@@ -167,7 +167,7 @@ export const boxEn = {
   'content.downloading.n': '{n} downloading',
   'content.queued.n': '{n} waiting',
   'content.failed.n': '{n} failed',
-  'content.check': 'Check of what is held: {text}',
+  'content.check': 'Check of what is held: {text}.',
   'content.check.running': 'under way, {share} done',
   'content.check.fine': 'all {n} pieces are as they should be',
   'content.check.damaged.n':

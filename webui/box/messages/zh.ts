@@ -159,7 +159,7 @@ export const boxZh: { readonly [K in keyof typeof boxEn]: string } = {
   'content.downloading.n': '下载中 {n}',
   'content.queued.n': '等待中 {n}',
   'content.failed.n': '失败 {n}',
-  'content.check': '内容检查：{text}',
+  'content.check': '内容检查：{text}。',
   'content.check.running': '正在检查，已完成 {share}',
   'content.check.fine': '全部 {n} 个分块均正常',
   'content.check.damaged.n': '发现 {n} 个损坏的分块并重新获取',
