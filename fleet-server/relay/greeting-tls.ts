@@ -3,6 +3,7 @@ import tls from 'node:tls';
 import { messageOf } from '#protocol/errors.ts';
 import { CLIENT_ADDRESS_HEADER } from '#protocol/relay.ts';
 import type { Tunnels } from './tunnels.ts';
+import { giveUp } from './tunnels.ts';
 
 const PATIENCE_MS = 10_000;
 
@@ -39,6 +40,6 @@ export async function meetsOverTls(
     return refused.signal.aborted ? 'it takes no TLS' : messageOf(error);
   } finally {
     socket.destroy();
-    stream.close();
+    giveUp(stream);
   }
 }

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { messageOf } from '#protocol/errors.ts';
 import { newNonce } from '#protocol/ids.ts';
 import type { Tunnels } from './tunnels.ts';
+import { giveUp } from './tunnels.ts';
 
 const ANSWER = z.object({ boxId: z.string(), nonce: z.string() });
 const PATIENCE_MS = 10_000;
@@ -42,6 +43,6 @@ export async function asksWho(tunnels: Tunnels, boxId: string): Promise<string |
     return messageOf(error);
   } finally {
     patience.abort();
-    stream.close();
+    giveUp(stream);
   }
 }

@@ -7,6 +7,7 @@ import type { RelayCounts } from './counts.ts';
 import { MOST_HELLO_BYTES, sniff } from './sni.ts';
 import type { Tolls } from './tolls.ts';
 import type { Tunnels } from './tunnels.ts';
+import { giveUp } from './tunnels.ts';
 
 export interface PassthroughLimits {
   connections: number;
@@ -130,16 +131,14 @@ export class Passthrough {
     socket.setTimeout(limits.idleMs, () => socket.destroy());
     stream.on('error', () => undefined);
     stream.once('response', (head) => {
-      if (head[':status'] !== 200) stream.close(constants.NGHTTP2_CANCEL);
+      if (head[':status'] !== 200) giveUp(stream);
     });
     // The one end or fault of either is the end of both; a half-closed side stays open for the other.
     stream.once('close', () => {
       if (stream.rstCode === constants.NGHTTP2_NO_ERROR) socket.end();
       else socket.destroy();
     });
-    socket.once('close', () => {
-      if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
-    });
+    socket.once('close', () => giveUp(stream));
     stream.write(first);
     const toll = tolls.of(boxId, client);
     carry({ from: socket, to: stream, toll, onBytes: () => undefined });

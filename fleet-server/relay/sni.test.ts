@@ -1,25 +1,8 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import net from 'node:net';
 import { test } from 'node:test';
-import tls from 'node:tls';
 import fc from 'fast-check';
+import { helloFor } from './hello-fixture.ts';
 import { MOST_HELLO_BYTES, sniff } from './sni.ts';
-
-/** What a real TLS client sends first. */
-async function helloFor(servername: string, options: tls.ConnectionOptions = {}): Promise<Buffer> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as net.AddressInfo;
-  const client = tls.connect({ host: '127.0.0.1', port, servername, ...options });
-  client.on('error', () => undefined);
-  const [socket] = (await once(server, 'connection')) as [net.Socket];
-  const [bytes] = (await once(socket, 'data')) as [Buffer];
-  client.destroy();
-  socket.destroy();
-  server.close();
-  return bytes;
-}
 
 test('the name is read from what a real client sends, TLS 1.2 and 1.3, in any case of letters', async () => {
   for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {

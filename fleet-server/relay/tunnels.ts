@@ -173,6 +173,15 @@ export class Tunnels {
   }
 }
 
+/**
+ * Ends a stream nobody reads any more. One that the box has ended already hears of no reset: it waits until the last of
+ * what it holds is read, which will not happen, and would count as open for ever.
+ */
+export function giveUp(stream: ClientHttp2Stream): void {
+  if (stream.closed) stream.destroy();
+  else stream.close(constants.NGHTTP2_CANCEL);
+}
+
 function end({ session, socket }: Tunnel): void {
   session.destroy();
   socket.destroy();

@@ -126,6 +126,27 @@ test('a box that dials without end is turned away, and its one connection of bef
   assert.equal(relay.tunnels.boxes <= 1, true);
 });
 
+test('a box whose answers cannot be written to a client: that client is sent on, and the relay goes on', async (t) => {
+  const rig = await relayRig(t);
+  const relay = await rig.relay({ elsewhere: () => 'http://router.example.org/x' });
+  const box = await rig.box({
+    onRequest: (stream, headers) => {
+      const trailer = headers[':path'] === '/trailer' ? { trailer: 'x-later' } : {};
+      stream.respond({ ':status': 200, 'content-length': 4, ...trailer });
+      stream.end('here');
+    },
+  });
+  box.tunnels.use([relay.urls.tunnelUrl]);
+  await waitFor(async () => relay.tunnels.has(box.id) || null, 'not connected', { timeoutMs: 30_000 });
+  const ask = (path: string) =>
+    fetch(`${relayedContentUrl(relay.urls.publicUrl, box.id)}${path}`, {
+      redirect: 'manual',
+      signal: AbortSignal.timeout(30_000),
+    });
+  assert.equal((await ask('/trailer')).status, 302);
+  assert.equal(await (await ask('/good')).text(), 'here');
+});
+
 function rssOf(pid: number): number {
   const kilobytes = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
   return Number(kilobytes) * 1024;
