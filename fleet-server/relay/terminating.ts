@@ -180,6 +180,7 @@ export class Forwarder {
         response.writeHead(Number(head[':status']), headers);
       } catch {
         // HTTP/2 knows heads that Node's HTTP/1.1 refuses to write, such as a trailer beside a length.
+        for (const name of response.getHeaderNames()) if (name !== POLICY) response.removeHeader(name);
         cancel();
         return;
       }

@@ -61,7 +61,12 @@ test("content of boxes under the relay's name gets nothing of the origin that da
   const box = await boxServing(
     (_, response) => response.end(),
     false,
-    (stream) => {
+    (stream, headers) => {
+      if (headers[':path'] === '/c/unwritable') {
+        stream.respond({ ':status': 200, 'content-length': 1, trailer: 'x', 'x-left': 'behind' });
+        stream.end('x');
+        return;
+      }
       stream.respond({
         ':status': 200,
         'content-type': 'text/html',
@@ -94,6 +99,10 @@ test("content of boxes under the relay's name gets nothing of the origin that da
   ]) {
     assert.equal(answer.headers[name], undefined, name);
   }
+  const unwritable = await visitor.ask('GET', `/b/${box.id}/c/unwritable`);
+  assert.equal(unwritable.status, 503);
+  assert.equal(unwritable.headers['x-left'], undefined);
+  assert.match(String(unwritable.headers['content-security-policy']), /^sandbox/);
   const worker = await visitor.ask('GET', `/b/${box.id}/c/x`, undefined, { 'service-worker': 'script' });
   assert.equal(worker.status, 403);
   // Where no dashboards are, documents are as their site made them; cookies are no box's there either.
