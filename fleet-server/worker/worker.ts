@@ -9,6 +9,7 @@ import { driveRollouts, type UpdateUrls } from '#fleet/rollouts/drive.ts';
 import { askSpotCheck, boxesToCheck, closeLate } from '#fleet/spot-checks/spot-checks.ts';
 import { messageOf } from '#protocol/errors.ts';
 import type { Jobs } from './jobs.ts';
+import { prune } from './prune.ts';
 
 export interface WorkerOptions {
   /** Brings one waiting certificate request to its end; false when none is due. Null: no certificates. */
@@ -62,6 +63,10 @@ export class Worker {
     );
     this.#every(5000, 'find silent boxes', async () => void (await endSilent(this.#db, options.heartbeatMs)));
     this.#every(2000, 'close late spot checks', async () => void (await closeLate(this.#db)));
+    this.#every(600_000, 'prune what is over', async () => {
+      const gone = await prune(this.#db, this.#stopping.signal);
+      if (Object.values(gone).some((rows) => rows > 0)) this.#log.info(gone, 'what is long over was deleted');
+    });
     const upSince = new Date();
     this.#every(1000, 'drive rollouts', () =>
       driveRollouts(this.#db, options.updateUrls(), new Date(), upSince),

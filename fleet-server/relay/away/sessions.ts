@@ -8,8 +8,6 @@ import { awayKeyHash } from '#protocol/ids.ts';
 /** A session ends so long after its last request, and so long after it began, ms. */
 const IDLE_MS = 3_600_000;
 const LONGEST_MS = 12 * 3_600_000;
-/** How long it is remembered who came in, days. */
-const KEPT_DAYS = 90;
 /** What is known of a session is asked for again after this long: how late an end is heard of at most, ms. */
 const KNOWN_MS = 5_000;
 const MOST_KNOWN = 10_000;
@@ -46,9 +44,6 @@ export class AwaySessions {
       return null;
     }
     const secret = randomBytes(32).toString('base64url');
-    await this.#db.execute(
-      sql`DELETE FROM away_sessions WHERE created_at < now() - ${KEPT_DAYS} * interval '1 day'`,
-    );
     await this.#db.execute(sql`
       INSERT INTO away_sessions (secret_hash, box_id, key_sha256, client)
       VALUES (${hashSecret(secret)}, ${boxId}, ${key}, ${client})`);
