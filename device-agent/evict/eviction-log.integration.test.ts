@@ -92,6 +92,42 @@ test('however much is put out, the file and what is remembered stay bounded', as
   assert.ok(remembered > 900, String(remembered));
 });
 
+test('what the fleet wants kept is there after a stop, with the newest word, and is bounded', async (t) => {
+  const { layout, file } = await disk(t);
+  const log = await opened(layout);
+  const [first, second] = [newId('asset'), newId('asset')];
+  await log.veto([first, second], 1000);
+  await log.veto([first], 2000.5);
+  await log.veto([], 3000);
+  assert.deepEqual(
+    [...(await opened(layout)).vetoes],
+    [
+      [second, 1000],
+      [first, 2000],
+    ],
+  );
+  // Cut off in the middle of its line, a word says nothing.
+  await truncate(file, (await stat(file)).size - 3);
+  assert.deepEqual(
+    [...(await opened(layout)).vetoes],
+    [
+      [first, 1000],
+      [second, 1000],
+    ],
+  );
+  let largest = 0;
+  let last: string[] = [];
+  for (let round = 0; round < 60; round++) {
+    last = Array.from({ length: 1000 }, () => newId('asset'));
+    await log.veto(last, 10_000 + round);
+    largest = Math.max(largest, (await stat(file)).size);
+  }
+  assert.ok(largest < 8 * 1024 * 1024, String(largest));
+  const again = await opened(layout);
+  assert.equal(again.vetoes.size, 10_000);
+  assert.deepEqual([...again.vetoes.keys()].slice(-1000), last);
+});
+
 test('something else under its name says nothing, and nothing is written through a link', async (t) => {
   const { layout, file } = await disk(t);
   const one = gone('one', 4);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { readdir, statfs, writeFile } from 'node:fs/promises';
+import { cp, readdir, statfs, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
@@ -13,6 +14,7 @@ import {
   needsRoot,
   openStore,
   silent,
+  tempFolder,
   until,
 } from '#agent/store/store-fixture.ts';
 import { Clock } from '#agent/time/clock.ts';
@@ -28,6 +30,7 @@ async function box(
   answer: Answer,
   earlier: { root?: string; stateDir?: string } = {},
   aloneAfterMs = 0,
+  clock = new Clock(),
 ) {
   const quota = { unit: 'bytes' as const, value: 4 * MIB };
   const { store, disk, root, stateDir } = await openStore(t, {
@@ -38,7 +41,7 @@ async function box(
   const told: Evictions[] = [];
   const evictor = new Evictor({
     store,
-    clock: new Clock(),
+    clock,
     log: silent,
     verdictMs: 200,
     everyMs: 20,
@@ -122,6 +125,51 @@ test('evict: a veto is kept as long as something else can go; the quota counts m
     () => told.some((m) => m.done && m.assets.some((a) => a.assetId === only.assetId)),
     'it is told',
   );
+});
+
+/** A box that was killed right after the fleet had vetoed one of its two objects, the colder. */
+async function killedAfterVeto(t: TestContext) {
+  const places = { root: await tempFolder(t, 'disk'), stateDir: await tempFolder(t, 'state') };
+  const program = path.join(import.meta.dirname, 'veto-program.ts');
+  const life = spawnSync(process.execPath, [program, places.root, places.stateDir], { encoding: 'utf8' });
+  assert.equal(life.signal, 'SIGKILL', life.stderr);
+  return { places, ...(JSON.parse(life.stdout) as { only: string; warm: string }) };
+}
+
+test('evict: what the fleet wanted kept is known after SIGKILL, with no fleet to ask', async (t) => {
+  const { places } = await killedAfterVeto(t);
+  const { store, quota, evictor } = await box(t, () => 'offline', places);
+  assert.deepEqual(heldPaths(store), ['/only', '/warm']);
+  quota.value = MIB;
+  await store.disk.look();
+  evictor.wake();
+  await until(() => store.catalog.usedBytes <= quota.value, 'the quota is kept');
+  assert.deepEqual(heldPaths(store), ['/only'], 'the colder is kept: it may be the only copy');
+});
+
+test('evict: a veto ends when it would have ended, and counts in full where the clock is not set', async (t) => {
+  const { places, only, warm } = await killedAfterVeto(t);
+  const hour = 3_600_000;
+  for (const [local, kept] of [
+    [() => Date.now() + 0.9 * hour, only],
+    [() => 1000, only],
+    [() => Date.now() + 1.1 * hour, warm],
+  ] as const) {
+    const copy = await tempFolder(t, 'copy');
+    await cp(places.root, copy, { recursive: true });
+    const stateDir = await tempFolder(t, 'state');
+    await cp(places.stateDir, stateDir, { recursive: true });
+    const life = await box(t, () => 'offline', { root: copy, stateDir }, 0, new Clock(local));
+    life.quota.value = MIB;
+    await life.store.disk.look();
+    life.evictor.wake();
+    await until(() => life.store.catalog.usedBytes <= MIB, 'the quota is kept');
+    assert.deepEqual(
+      Array.from(life.store.catalog.assets.values(), ({ assetId }) => assetId),
+      [kept],
+    );
+    await life.evictor.close();
+  }
 });
 
 for (const how of ['silence', 'offline'] as const) {

@@ -8,6 +8,7 @@ import type { Evictions, EvictionsVerdict } from '#protocol/evictions.ts';
 import { LIMITS } from '#protocol/limits.ts';
 import { EvictionLog } from './eviction-log.ts';
 import { HALF_LIFE_S, HEAT_ORIGIN_S, Heat } from './heat.ts';
+import { Vetoes } from './vetoes.ts';
 import type { Need, Victim } from './victims.ts';
 import { chooseVictims, warmestWaiting } from './victims.ts';
 
@@ -30,9 +31,6 @@ const VERDICT_MS = 10_000;
 const EVERY_MS = 30_000;
 /** A box that starts has its disk before its link, and links break for a moment: only the fleet knows an only copy. */
 const ALONE_AFTER_MS = 30_000;
-/** A veto is asked about again after this, ms. */
-const VETO_MS = 3_600_000;
-const MOST_VETOES = 10_000;
 /** One waking makes room at most so often; the next goes on. */
 const MOST_ROUNDS = 100;
 
@@ -45,8 +43,7 @@ export class Evictor {
   readonly #parts: EvictorParts;
   readonly #heat = new Heat(HALF_LIFE_S, HEAT_ORIGIN_S);
   readonly #memory: EvictionLog;
-  /** Until when the fleet wants an asset kept, monotonic ms. */
-  readonly #vetoes = new Map<string, number>();
+  readonly #vetoes: Vetoes;
   #asked: { proposalId: string; answer: (verdict: EvictionsVerdict | null) => void } | null = null;
   #running: Promise<void> | null = null;
   #telling: Promise<void> | null = null;
@@ -61,6 +58,7 @@ export class Evictor {
     this.#parts = parts;
     const { store } = parts;
     this.#memory = new EvictionLog(store.disk.layout);
+    this.#vetoes = new Vetoes(parts.clock);
     store.on((event) => {
       if (event.type !== 'changed') return;
       const { object } = event.asset;
@@ -93,9 +91,13 @@ export class Evictor {
     if (this.#asked?.proposalId === verdict.proposalId) this.#asked.answer(verdict);
   }
 
-  /** A disk has come: what was put out of it before is remembered again. Before anything of it is told. */
+  /**
+   * A disk has come: what was put out of it before is remembered again, and what the fleet wanted kept. Before anything
+   * of it is told.
+   */
   async recall(): Promise<void> {
     await this.#memory.open();
+    for (const [assetId, saidMs] of this.#memory.vetoes) this.#vetoes.recalled(assetId, saidMs);
     this.linked();
   }
 
@@ -152,7 +154,7 @@ export class Evictor {
     const { disk, catalog } = store;
     if (store.isLoading || !(disk.writable || disk.state === 'full')) return null;
     const nowMs = clock.fleetNow();
-    const common = { nowMs, vetoed: this.#vetoed(), most: LIMITS.evictionsPerProposal };
+    const common = { nowMs, vetoed: this.#vetoes.current(), most: LIMITS.evictionsPerProposal };
     const over = catalog.usedBytes - disk.capacityBytes();
     if (over > 0) return { ...common, bytes: over, below: Number.POSITIVE_INFINITY };
     const newcomer = warmestWaiting(catalog);
@@ -174,13 +176,14 @@ export class Evictor {
       await this.#note(victims, false);
       return victims;
     }
-    const until = this.#parts.clock.monotonic() + VETO_MS;
     const vetoed = new Set(verdict.vetoed.map(({ assetId }) => assetId));
     const isLastWord =
       need.below === Number.POSITIVE_INFINITY && assets.every(({ assetId }) => this.#vetoes.has(assetId));
-    for (const assetId of vetoed) {
-      if (this.#vetoes.size < MOST_VETOES) this.#vetoes.set(assetId, until);
-    }
+    for (const assetId of vetoed) this.#vetoes.said(assetId);
+    // Before anything goes: after a power cut there may be no fleet to ask.
+    await this.#memory
+      .veto(vetoed, this.#parts.clock.bestNow())
+      .catch((error) => this.#parts.log.warn({ reason: messageOf(error) }, 'a veto could not be noted'));
     const kept = victims.filter(({ assetIds }) => assetIds.some((assetId) => vetoed.has(assetId)));
     const agreed = victims.filter((victim) => !kept.includes(victim));
     if (agreed.length > 0) await this.#note(agreed, true);
@@ -277,12 +280,6 @@ export class Evictor {
     for (const [row, { failure }] of [...objects.extras()]) {
       if (failure?.code === 'disk_full') objects.setExtra(row, { failure: null });
     }
-  }
-
-  #vetoed(): ReadonlySet<string> {
-    const now = this.#parts.clock.monotonic();
-    for (const [assetId, untilMs] of this.#vetoes) if (untilMs <= now) this.#vetoes.delete(assetId);
-    return new Set(this.#vetoes.keys());
   }
 
   #nowS(): number {
