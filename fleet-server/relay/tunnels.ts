@@ -174,12 +174,12 @@ export class Tunnels {
 }
 
 /**
- * Ends a stream nobody reads any more. One that the box has ended already hears of no reset: it waits until the last of
- * what it holds is read, which will not happen, and would count as open for ever.
+ * Ends a stream nobody reads any more. A reset alone does not end one that the box has sent whole, or is about to have:
+ * it waits until the last of what it holds is read, which will not happen, and would count as open for ever.
  */
 export function giveUp(stream: ClientHttp2Stream): void {
-  if (stream.closed) stream.destroy();
-  else stream.close(constants.NGHTTP2_CANCEL);
+  stream.close(constants.NGHTTP2_CANCEL);
+  stream.destroy();
 }
 
 function end({ session, socket }: Tunnel): void {

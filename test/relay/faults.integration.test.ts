@@ -166,7 +166,8 @@ describe('relays that die', () => {
     await waitFor(
       async () => {
         const answer = await fetch(to, { redirect: 'manual' });
-        await answer.arrayBuffer();
+        // What is under way when the tunnel is cut breaks off.
+        await answer.arrayBuffer().catch(() => null);
         return answer.status === 302 || null;
       },
       () => `it is still served through the relay\n${system.logs()}`,
