@@ -13,7 +13,11 @@ const FLAGS: Record<number, { idle: string[]; serving: string[] }> = {
   // Node 22
   12: {
     idle: ['--optimize-for-size', '--minimum-invocations-before-optimization=50000', '--bytecode-old-age=1'],
-    serving: ['--no-optimize-for-size', '--minimum-invocations-before-optimization=2'],
+    serving: [
+      '--no-optimize-for-size',
+      '--minimum-invocations-before-optimization=2',
+      '--bytecode-old-age=6',
+    ],
   },
 };
 const flags = FLAGS[Number.parseInt(process.versions.v8, 10)] ?? { idle: [], serving: [] };

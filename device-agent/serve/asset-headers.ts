@@ -4,7 +4,8 @@ import { CORS } from './answers.ts';
 import { guardsOf, toldType } from './content-type.ts';
 import type { Coding, Variant } from './encodings/variant.ts';
 import { keyOf, mayEncode } from './encodings/variant.ts';
-import type { HeaderList, Source } from './reply.ts';
+import type { HeaderList, Part, Source } from './reply.ts';
+import { NO_BYTES } from './reply.ts';
 
 /** What is said of one representation of an asset, made once. */
 export interface Representation {
@@ -13,6 +14,8 @@ export interface Representation {
   /** Depends on Accept-Encoding. */
   negotiated: boolean;
   source: Source;
+  /** All of it as what a body consists of; nothing of an empty one. */
+  all: readonly Part[];
   etag: string;
   lastModified: string | null;
   contentType: string;
@@ -87,6 +90,7 @@ function representationOf(asset: AssetEntry, variant: Variant | null): Represent
     coding: variant?.coding ?? null,
     negotiated,
     source: { key: variant ? keyOf(sha256, variant.coding) : sha256, sha256, sizeBytes },
+    all: sizeBytes === 0 ? [] : [{ before: NO_BYTES, start: 0, end: sizeBytes }],
     etag,
     lastModified,
     contentType,

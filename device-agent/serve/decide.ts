@@ -22,7 +22,7 @@ import { selectRepresentation } from './encodings/select.ts';
 import { multipartOf } from './multipart.ts';
 import type { Span } from './range.ts';
 import { parseRange } from './range.ts';
-import type { HeaderList, ObjectBody, Reply, RequestHead } from './reply.ts';
+import type { HeaderList, ObjectBody, Part, Reply, RequestHead } from './reply.ts';
 import { AGE_0, headerOf, NO_BYTES } from './reply.ts';
 import type { ContentTarget } from './request-target.ts';
 import { originForm, parseTarget } from './request-target.ts';
@@ -198,8 +198,7 @@ export class Decider implements Desk {
       return textReply(416, 'The content has no such range.', ['Content-Range', `bytes */${sizeBytes}`]);
     }
     if (asked.kind === 'part') return this.#partly(job, chosen, asked.spans, age);
-    const parts = sizeBytes === 0 ? [] : [{ before: NO_BYTES, start: 0, end: sizeBytes }];
-    const body = this.#bodyOf(job, chosen, { parts, closing: NO_BYTES, lengthBytes: sizeBytes });
+    const body = this.#bodyOf(job, chosen, chosen.all, sizeBytes);
     return { status: 200, fixed: chosen.whole, own: age, body, close: false };
   }
 
@@ -212,29 +211,32 @@ export class Decider implements Desk {
       const contentRange = `bytes ${start}-${end - 1}/${sizeBytes}`;
       const own = [...age, 'Content-Length', String(lengthBytes), 'Content-Range', contentRange];
       const parts = [{ before: NO_BYTES, start, end }];
-      const body = this.#bodyOf(job, chosen, { parts, closing: NO_BYTES, lengthBytes });
+      const body = this.#bodyOf(job, chosen, parts, lengthBytes);
       return { status: 206, fixed: chosen.part, own, body, close: false };
     }
     const made = multipartOf(spans, chosen.contentType, sizeBytes);
     const own = [...age, 'Content-Type', made.contentType, 'Content-Length', String(made.lengthBytes)];
-    return { status: 206, fixed: chosen.parts, own, body: this.#bodyOf(job, chosen, made), close: false };
+    const body = this.#bodyOf(job, chosen, made.parts, made.lengthBytes, made.closing);
+    return { status: 206, fixed: chosen.parts, own, body, close: false };
   }
 
   #bodyOf(
-    { request, target, entitlement, asset }: Job,
+    job: Job,
     chosen: Representation,
-    { parts, closing, lengthBytes }: Pick<ObjectBody, 'parts' | 'closing' | 'lengthBytes'>,
+    parts: readonly Part[],
+    lengthBytes: number,
+    closing: Buffer = NO_BYTES,
   ): ObjectBody {
     return {
       kind: 'object',
-      entitlement,
-      assetId: asset.assetId,
+      entitlement: job.entitlement,
+      assetId: job.asset.assetId,
       source: chosen.source,
       parts,
       closing,
       lengthBytes,
       // A variant that cannot be read is gone by then, and the next best is chosen.
-      instead: () => (chosen.coding === null ? this.#handBack(target) : this.decide(request)),
+      instead: () => (chosen.coding === null ? this.#handBack(job.target) : this.decide(job.request)),
     };
   }
 

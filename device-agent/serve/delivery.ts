@@ -23,17 +23,26 @@ export class Delivery {
   readonly #body: ObjectBody;
   readonly #cut: () => void;
   readonly #onEnd: (delivery: Delivery) => void;
+  /** Where it stands among those under way; theirs to say. */
+  place: number;
   #unsent: number;
   #untold = 0;
   #toldAtMs: number;
   /** When the client last took something, or was not the one that was waited for; monotonic ms. */
   #movedAtMs: number;
 
-  constructor(parts: DeliveryParts, body: ObjectBody, cut: () => void, onEnd: (delivery: Delivery) => void) {
+  constructor(
+    parts: DeliveryParts,
+    body: ObjectBody,
+    cut: () => void,
+    onEnd: (delivery: Delivery) => void,
+    place: number,
+  ) {
     this.#parts = parts;
     this.#body = body;
     this.#cut = cut;
     this.#onEnd = onEnd;
+    this.place = place;
     this.#unsent = body.lengthBytes;
     this.#toldAtMs = parts.clock.monotonic();
     this.#movedAtMs = this.#toldAtMs;
@@ -80,9 +89,16 @@ export class Delivery {
  */
 export class Deliveries {
   readonly #parts: DeliveryParts;
-  readonly #open = new Set<Delivery>();
+  /** Each knows its place: a set would grow and shrink with every small response, and leave a table behind. */
+  readonly #open: Delivery[] = [];
   readonly #timer: NodeJS.Timeout;
-  readonly #forget = (delivery: Delivery) => void this.#open.delete(delivery);
+  readonly #forget = ({ place }: Delivery): void => {
+    const last = this.#open.pop();
+    // The last one takes the place that is left.
+    if (last === undefined || last.place === place) return;
+    this.#open[place] = last;
+    last.place = place;
+  };
 
   /** @param pieceMs longest time for a client to take a piece, ms */
   constructor(parts: DeliveryParts, pieceMs: number) {
@@ -90,7 +106,8 @@ export class Deliveries {
     this.#timer = setInterval(
       () => {
         const now = parts.clock.monotonic();
-        for (const delivery of this.#open) delivery.cutIfStuck(now, pieceMs);
+        // From the end: who is cut may leave at once, and the last one then takes that place.
+        for (let at = this.#open.length - 1; at >= 0; at--) this.#open[at]?.cutIfStuck(now, pieceMs);
       },
       Math.min(5_000, pieceMs / 2),
     );
@@ -99,8 +116,8 @@ export class Deliveries {
 
   /** A response with a body begins. @param cut breaks its connection off, or its stream of several */
   begin(body: ObjectBody, cut: () => void): Delivery {
-    const delivery = new Delivery(this.#parts, body, cut, this.#forget);
-    this.#open.add(delivery);
+    const delivery = new Delivery(this.#parts, body, cut, this.#forget, this.#open.length);
+    this.#open.push(delivery);
     return delivery;
   }
 

@@ -4,9 +4,10 @@ import type { Delivery } from '../delivery.ts';
 import type { OpenFile } from '../open-files.ts';
 import type { Piece } from '../pieces/piece-cache.ts';
 import { PIECE_BYTES } from '../pieces/piece-cache.ts';
-import type { ObjectBody, Reply } from '../reply.ts';
+import type { ObjectBody, Reply, RequestHead } from '../reply.ts';
 import { serverTiming } from '../server-timing.ts';
 import type { Lane } from './lane.ts';
+import type { FastRequest } from './request-head.ts';
 import type { Wire, WireEvents } from './wire.ts';
 
 const TIMED_OUT = Buffer.from('HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n');
@@ -15,6 +16,8 @@ const FIRST_SLICE_BYTES = 256 * 1024;
 const LEAST_SLICE_BYTES = 16 * 1024;
 /** Encrypted, a slice lies in memory twice: larger ones leave the CPU's cache, and cost half as much again. */
 const MOST_SECURE_SLICE_BYTES = 256 * 1024;
+/** Longer heads are not kept for the next request of the connection, bytes. */
+const LONGEST_KEPT = 2 * 1024;
 /** A client that takes a slice within this gets larger ones, and one that needs longer than that smaller ones, ms. */
 const QUICK_MS = 100;
 const SLOW_MS = 500;
@@ -55,6 +58,9 @@ export class FastConnection implements WireEvents {
   #clientEnded = false;
   #closed = false;
   #isFresh = true;
+  /** The last request, as it was read and as it was asked. */
+  #request: FastRequest | null = null;
+  #asked: RequestHead | null = null;
   #idleSince: number;
 
   constructor(lane: Lane, socket: Socket, visitor: Visitor) {
@@ -101,18 +107,19 @@ export class FastConnection implements WireEvents {
     }
     this.#isFresh = false;
     const { requests, parts } = this.#lane;
-    const request = requests.read(buffer, length);
+    const request = requests.read(buffer, length, this.#request);
     if (request === null) {
       this.#handOver(Buffer.from(buffer.subarray(0, length)));
       return;
     }
     const { target, headers, isLast } = request;
+    if (this.#asked === null || this.#request !== request) {
+      this.#request = length <= LONGEST_KEPT ? request : null;
+      this.#asked = { method: 'GET', target, headers, visitor: this.#visitor };
+    }
     parts.meter.responses++;
     this.#isLast = isLast;
-    const reply = parts.decider.ask(
-      { method: 'GET', target, headers, visitor: this.#visitor },
-      this.#decided,
-    );
+    const reply = parts.decider.ask(this.#asked, this.#decided);
     if (reply) this.#carry(isLast ? { ...reply, close: true } : reply);
     else this.#isDeciding = true;
   }
@@ -285,12 +292,8 @@ export class FastConnection implements WireEvents {
     if (piece === this.#given && piece.bytes.length < sizeBytes) this.#given = null;
     else pieces.hold(piece);
     const wire = this.#wire;
-    const buffers: Buffer[] = [];
-    if (this.#head) {
-      up.spend(this.#head.length);
-      buffers.push(this.#head);
-      this.#head = null;
-    }
+    const head = this.#head;
+    let buffers: Buffer[] | null = null;
     while (piece) {
       const from = this.#at - piece.start;
       const length = Math.min(this.#credit, piece.bytes.length - from);
@@ -299,14 +302,19 @@ export class FastConnection implements WireEvents {
       this.#at += length;
       this.#credit -= length;
       this.#writing += length;
-      buffers.push(bytes);
+      if (buffers) buffers.push(bytes);
+      else buffers = head ? [head, bytes] : [bytes];
       // TLS copies what comes in several buffers.
       const isMore = this.#credit > 0 && !wire.isSecure;
       piece = isMore ? pieces.get(key, Math.floor(this.#at / PIECE_BYTES)) : undefined;
       if (piece) pieces.hold(piece);
     }
     if (this.#at < this.#end) this.#slicedAtMs = clock.monotonic();
-    if (wire.send(buffers)) this.onSent();
+    if (head) {
+      up.spend(head.length);
+      this.#head = null;
+    }
+    if (buffers && wire.send(buffers)) this.onSent();
   }
 
   onSent(): void {

@@ -95,3 +95,25 @@ test('request head: however many header blocks come, so many are remembered', ()
   // All of them would be 30 MB and more.
   assert.ok(process.memoryUsage().heapUsed - before < 20e6);
 });
+
+test('request head: what came before on a connection changes nothing', () => {
+  const heads = new RequestHeads();
+  const headOf = (target: string, range: string) =>
+    Buffer.from(`GET ${target} HTTP/1.1\r\nHost: a\r\nRange: bytes=${range}\r\n\r\n`);
+  const first = heads.read(headOf('/c/t/s/a', '0-9'));
+  assert.ok(first);
+  assert.equal(heads.read(headOf('/c/t/s/a', '0-9'), undefined, first), first);
+  const next = heads.read(headOf('/c/t/s/a', '1-9'), undefined, first);
+  assert.equal(next?.target, '/c/t/s/a');
+  assert.equal(next?.headers.range, 'bytes=1-9');
+  assert.equal(heads.read(headOf('/c/t/s/b', '0-9'), undefined, first)?.target, '/c/t/s/b');
+  assert.equal(heads.read(headOf('/c/t/s/\u0001', '0-9'), undefined, first), null);
+  const bytes = Buffer.concat([headOf('/c/t/s/a', '0-9'), Buffer.from('GET /c/t/s/b')]);
+  assert.equal(heads.read(bytes, undefined, first), null);
+  // The buffer it was read from is used again.
+  const buffer = headOf('/c/t/s/a', '0-9');
+  const kept = heads.read(buffer);
+  buffer.write('GET /c/t/s/z');
+  assert.equal(kept?.target, '/c/t/s/a');
+  assert.equal(heads.read(buffer, undefined, kept)?.target, '/c/t/s/z');
+});
