@@ -26,6 +26,7 @@ const READY: UpdateFacts = {
   hour: 3,
   timeKnown: true,
   refreshed: true,
+  fresh: true,
   artefact,
   disk: true,
   accepting: true,
@@ -49,6 +50,11 @@ describe('the next step of an update', () => {
       for: 'window',
     });
     assert.deepEqual(stepOf({}), { do: 'switch' });
+    // Only what is as good as done is looked up once more.
+    assert.deepEqual(stepOf({ fresh: false }), { do: 'refresh' });
+    assert.deepEqual(stepOf({ fresh: false, packaged: '1.2.0' }), { do: 'refresh' });
+    assert.deepEqual(stepOf({ fresh: false, linked: false }), { do: 'wait', for: 'link' });
+    assert.deepEqual(stepOf({ fresh: false, installed: false }), { do: 'download' });
     assert.deepEqual(stepOf({ packaged: '1.2.0', disk: false, installed: false }), { do: 'use-packaged' });
     assert.deepEqual(stepOf({ box: { ...READY.box, version: '1.2.0' } }), { do: 'done' });
   });
@@ -63,6 +69,7 @@ describe('the next step of an update', () => {
     const facts = fc.record({
       timeKnown: fc.boolean(),
       refreshed: fc.boolean(),
+      fresh: fc.boolean(),
       disk: fc.boolean(),
       accepting: fc.boolean(),
       linked: fc.boolean(),

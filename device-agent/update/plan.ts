@@ -13,6 +13,8 @@ export interface UpdateFacts {
   timeKnown: boolean;
   /** The metadata was brought up to date for this order. */
   refreshed: boolean;
+  /** That was just now: what was signed may have run out, or been taken back, while a box waited for its hours. */
+  fresh: boolean;
   artefact: Artefact | null;
   /** Files can be written to it. */
   disk: boolean;
@@ -59,6 +61,7 @@ export function planUpdate(facts: UpdateFacts): UpdateStep {
   if (!inWindow(order.window, facts.hour)) return { do: 'wait', for: 'window' };
   if (!facts.accepting) return { do: 'wait', for: 'paused' };
   if (!facts.linked) return { do: 'wait', for: 'link' };
+  if (!facts.fresh) return { do: 'refresh' };
   return { do: order.version === facts.packaged ? 'use-packaged' : 'switch' };
 }
 

@@ -30,6 +30,8 @@ export class ReleaseFixture {
   readonly asked: { path: string; range: string | undefined }[] = [];
   /** What happens to the next answers with an artefact, one each; then they are as they should be. */
   readonly faults: ArtefactFault[] = [];
+  /** Nobody answers. */
+  isAway = false;
   key: KeyObject = generateKeyPairSync('ed25519').privateKey;
   #version = 0;
   #rootVersion = 1;
@@ -120,6 +122,7 @@ export class ReleaseFixture {
   }
 
   #answer(request: http.IncomingMessage, response: http.ServerResponse): void {
+    if (this.isAway) return void response.destroy();
     const [, kind, name = ''] = (request.url ?? '').split('/');
     const text = kind === 'metadata' ? this.metadata.get(name) : undefined;
     if (text !== undefined) return void response.end(text);

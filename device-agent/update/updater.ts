@@ -48,6 +48,8 @@ export interface UpdaterParts {
 
 /** The longest wait before another try of what may go better the next time, ms. */
 const LONGEST_RETRY_MS = 600_000;
+/** Metadata older than this is fetched anew before anything is switched to, ms. */
+const FRESH_MS = 60_000;
 /** Times an artefact is fetched anew when what came was wrong. */
 const MOST_FETCHES = 3;
 const WAITS: Record<WaitReason, string> = {
@@ -71,7 +73,7 @@ export class Updater {
   /** Ends the step under way: another order has come. */
   #current = new AbortController();
   /** The order the metadata was brought up to date for, and what of it is done. */
-  #refreshed: string | null = null;
+  #refreshed: { updateId: string; atMs: number } | null = null;
   #tried: string | null = null;
   #installed: string | null = null;
   #fetches = 0;
@@ -176,16 +178,20 @@ export class Updater {
 
   async #step(order: UpdateOrder, signal: AbortSignal): Promise<void> {
     const { version, architecture, launched, now, hour, health, trust, log } = this.#parts;
-    const refreshed = this.#refreshed === order.updateId;
+    const nowMs = now();
+    const { atMs, updateId } = this.#refreshed ?? {};
+    const refreshed = updateId === order.updateId;
+    const ageMs = (nowMs ?? 0) - (atMs ?? 0);
     const artefact = refreshed ? (await trust.open()).artefact(order.version, architecture) : null;
     const disk = health.diskReadable() && health.diskWritable();
     const step = planUpdate({
       order,
       box: { version, architecture, highest: this.#standing.record.highest },
       packaged: launched.packagedVersion,
-      timeKnown: now() !== null,
+      timeKnown: nowMs !== null,
       hour: hour(),
       refreshed,
+      fresh: refreshed && ageMs >= 0 && ageMs < FRESH_MS,
       artefact,
       disk,
       accepting: health.accepting(),
@@ -239,7 +245,7 @@ export class Updater {
     if (nowMs === null) return;
     const { rootVersion } = await trust.refresh(order.metadataUrl, nowMs, signal);
     this.#rootVersion = rootVersion;
-    this.#refreshed = order.updateId;
+    this.#refreshed = { updateId: order.updateId, atMs: nowMs };
   }
 
   /** Verified once while this process runs: the launcher does so again at each start. */
