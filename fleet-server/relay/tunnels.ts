@@ -101,8 +101,14 @@ export class Tunnels {
   /**
    * Opens a stream to a box.
    * @param headers HTTP/2 pseudo-headers included
+   * @param options.signal resets it, for whoever puts another stream around it: that hears of a `close` first, and
+   * destroys it before the reset is sent
    */
-  open(boxId: string, headers: OutgoingHttpHeaders, options: { endStream: boolean }): Opened {
+  open(
+    boxId: string,
+    headers: OutgoingHttpHeaders,
+    options: { endStream: boolean; signal?: AbortSignal },
+  ): Opened {
     const tunnel = this.#byBox.get(boxId)?.find(({ leaving, session }) => !leaving && !session.closed);
     if (!tunnel) return { refused: 'not_here' };
     const asked = tunnel.session.remoteSettings.maxConcurrentStreams ?? Number.POSITIVE_INFINITY;

@@ -221,7 +221,9 @@ test('hostile paths and bodies lead nowhere; keys are tried so often and no ofte
     assert.equal((await visitor.ask('GET', path, undefined, { cookie })).status, 404, path);
   }
   assert.equal((await visitor.ask('GET', `/my/${box.id}`)).headers.location, `${base}/my/${box.id}/`);
-  assert.equal((await visitor.ask('POST', `/my/${box.id}/api/x`, { long: 'x'.repeat(100_000) })).status, 503);
+  const long = await visitor.ask('POST', `/my/${box.id}/api/x`, { long: 'x'.repeat(100_000) });
+  assert.equal(long.status, 413);
+  assert.equal(long.json().error?.code, 'payload_too_large');
   assert.deepEqual(
     asked.filter((url) => url !== '/api/x'),
     [],
@@ -244,6 +246,32 @@ test('hostile paths and bodies lead nowhere; keys are tried so often and no ofte
   // The right key has to wait as well; who is in already is not kept out.
   assert.equal(await visitor.showKey(box.id, key), 429);
   assert.equal((await visitor.ask('GET', `/my/${box.id}/api/x`)).status, 200);
+});
+
+test('a reader who leaves in the middle is gone at the box too', async (t) => {
+  const { relayNamed, boxServing, key, letIn, ca } = await awayRig(t);
+  const { relay, base } = await relayNamed('relay.localhost');
+  let [open, asked] = [0, 0];
+  const box = await boxServing((connection: Duplex) => {
+    open++;
+    connection.once('close', () => open--).on('error', () => undefined);
+    connection.once('data', () => {
+      asked++;
+      connection.write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n');
+    });
+  }, true);
+  box.tunnels.use([relay.urls.tunnelUrl]);
+  await until('connected', () => relay.tunnels.has(box.id));
+  await letIn(box);
+  const visitor = new AwayVisitor(base, ca);
+  assert.equal(await visitor.showKey(box.id, key), 303);
+  for (let n = 1; n <= 3; n++) {
+    const events = await visitor.open('GET', `/my/${box.id}/api/events`);
+    assert.equal(asked, n);
+    events.destroy();
+    await until('left at the relay', () => relay.tunnels.streams === 0);
+    await until('left at the box', () => open === 0);
+  }
 });
 
 test('a box at another relay: its reader is sent there', async (t) => {

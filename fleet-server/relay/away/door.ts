@@ -43,6 +43,7 @@ const REFUSALS: Record<Refusal, [ErrorCode, string]> = {
   busy: ['unavailable', 'The box is busy: this is tried again.'],
   switched_off: ['forbidden', 'This was switched off at home.'],
   no_answer: ['unavailable', 'The box did not answer.'],
+  too_long: ['payload_too_large', 'More is sent than a box takes, or its length is not told.'],
 };
 
 /** One answer under way. */

@@ -6,7 +6,6 @@ import { CLIENT_ADDRESS_HEADER, DASHBOARD_HEADER } from '#protocol/relay.ts';
 import { carry } from '../carry.ts';
 import type { Tolls } from '../tolls.ts';
 import type { Tunnels } from '../tunnels.ts';
-import { giveUp } from '../tunnels.ts';
 
 /** The box's own session, which it sets at its login; the name is part of its API. */
 const BOX_COOKIE = 'hearth_box_session';
@@ -17,6 +16,8 @@ const ANSWER_MS = 60_000;
 /** Longest silence of a stream of events, whose heartbeat comes every 15 s, ms. */
 const SILENT_MS = 45_000;
 const MOST_BODY_BYTES = 64 * 1024;
+/** What is longer than this is not even read to its end, which whoever sends it may need to see the refusal. */
+const MOST_READ_BYTES = 1024 * 1024;
 const MOST_ANSWER_BYTES = 16 * 1024 * 1024;
 
 /** What the box is to see of a request. */
@@ -44,7 +45,7 @@ export interface ThroughCall {
 }
 
 /** Why a call did not get through. */
-export type Refusal = 'not_here' | 'busy' | 'switched_off' | 'no_answer';
+export type Refusal = 'not_here' | 'busy' | 'switched_off' | 'no_answer' | 'too_long';
 
 /**
  * Takes a call of the API to the box and its answer back. Nothing a box says can become a page or a script of the
@@ -60,6 +61,14 @@ export function callThrough(
 ): void {
   const { boxId, client } = call;
   const host = request.headers.host ?? '';
+  const length = Number(request.headers['content-length'] ?? 0);
+  const isUntold = request.headers['transfer-encoding'] !== undefined;
+  if (length > MOST_BODY_BYTES || isUntold) {
+    if (length > MOST_READ_BYTES || isUntold) refused('too_long');
+    else request.once('end', () => refused('too_long')).resume();
+    return;
+  }
+  const over = new AbortController();
   const opened = tunnels.open(
     boxId,
     {
@@ -68,7 +77,7 @@ export function callThrough(
       [DASHBOARD_HEADER]: host,
       [CLIENT_ADDRESS_HEADER]: client,
     },
-    { endStream: false },
+    { endStream: false, signal: over.signal },
   );
   if ('refused' in opened) {
     refused(opened.refused === 'not_here' ? 'not_here' : 'busy');
@@ -76,17 +85,16 @@ export function callThrough(
   }
   const { stream } = opened;
   let answered = false;
+  let failed = false;
   /** All of the answer is here: how the connection ends does not matter any more. */
   let whole = false;
   const fail = (why: Refusal) => {
-    if (whole) return;
+    if (whole || failed) return;
+    failed = true;
     clearTimeout(patience);
-    giveUp(stream);
+    over.abort();
     if (answered) response.destroy();
-    else if (!response.destroyed) {
-      answered = true;
-      refused(why);
-    }
+    else if (!response.destroyed) refused(why);
   };
   let patience = setTimeout(() => fail('no_answer'), ANSWER_MS);
   stream.on('error', () => fail('no_answer'));
@@ -95,7 +103,7 @@ export function callThrough(
   });
   response.once('close', () => {
     clearTimeout(patience);
-    giveUp(stream);
+    over.abort();
   });
   stream.once('response', (head) => {
     const status = Number(head[':status']);
@@ -110,7 +118,6 @@ export function callThrough(
       if (value !== undefined) headers[name] = String(value);
     }
     if (call.boxSession !== null) headers.cookie = `${BOX_COOKIE}=${call.boxSession}`;
-    const length = Number(request.headers['content-length'] ?? 0);
     if (length > 0) headers['content-length'] = length;
     const onward = http.request({
       method: request.method,
@@ -122,6 +129,7 @@ export function callThrough(
     });
     onward.on('error', () => fail('no_answer'));
     onward.once('response', (answer) => {
+      if (failed) return;
       const status = answer.statusCode ?? 0;
       // Node reads any three digits as a status, and throws when it is to write them.
       if (status < 200 || status > 599) return fail('no_answer');
@@ -154,12 +162,8 @@ export function callThrough(
         if (!whole) response.destroy();
       });
     });
-    let taken = 0;
-    request.on('data', (piece: Buffer) => {
-      taken += piece.length;
-      if (taken > Math.min(MOST_BODY_BYTES, length)) fail('no_answer');
-      else onward.write(piece);
-    });
+    // No more of it than was looked at above.
+    request.on('data', (piece: Buffer) => onward.write(piece));
     request.once('end', () => onward.end());
     request.resume();
   }
