@@ -5,6 +5,7 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   statSync,
   writeFileSync,
@@ -65,6 +66,24 @@ function build(feed: string, out: string, arch: string) {
 }
 
 describe('feed for an SDK', needsTool('make', 'libdeflate-gzip'), () => {
+  it('takes the place of a feed, and of nothing else; what fails changes nothing', async (t) => {
+    const { feed, executables, payload } = await feedOf(t);
+    const before = readFileSync(path.join(feed, 'hearth-agent', 'release.mk'), 'utf8');
+    const facts = { url: URL, epochS: 1_700_000_000, ...payload };
+    await assert.rejects(writeFeed(executables, feed, { ...facts, webui: path.join(feed, 'none') }), {
+      code: 'not_found',
+    });
+    assert.equal(readFileSync(path.join(feed, 'hearth-agent', 'release.mk'), 'utf8'), before);
+    assert.deepEqual(readdirSync(path.dirname(feed)), ['feed'], 'nothing half made is left');
+    await writeFeed(executables.slice(1), feed, facts);
+    assert.notEqual(readFileSync(path.join(feed, 'hearth-agent', 'release.mk'), 'utf8'), before);
+    await assert.rejects(writeFeed(executables, path.dirname(feed), facts), {
+      code: 'bad_request',
+      message: /has something else in it/,
+    });
+    assert.ok(existsSync(feed));
+  });
+
   it('packages for each processor what its release holds, as the packages we make ourselves', async (t) => {
     const { feed, executables, payload } = await feedOf(t);
     for (const executable of executables) {

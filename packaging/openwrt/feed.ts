@@ -1,8 +1,20 @@
 import { createHash } from 'node:crypto';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { AGENT_VERSION } from '#agent/version.ts';
+import { HearthError } from '#protocol/errors.ts';
 import { compress, pack } from '../archive.ts';
 import type { Executable } from '../executable/build.ts';
 import type { PayloadOptions } from '../payload.ts';
@@ -15,14 +27,39 @@ export const FEED = path.resolve(import.meta.dirname, '..', '..', 'openwrt-feed'
 /**
  * Writes a feed for OpenWrt's SDK: the Makefiles, and `release.mk` with the hash of each archive that they package.
  * The archives, which are the whole of hearth-agent for each target, are put into `archives/`, to be published at `url`.
+ * @param folder is made, or takes the place of a feed made before
  * @param epochS of every file in the archives, seconds since 1970
+ * @throws HearthError `bad_request` when something else is in the folder; then, as with any other error, it stays as it was
  */
 export async function writeFeed(
   executables: readonly Executable[],
   folder: string,
   { url, epochS, ...payload }: { url: string; epochS: number } & PayloadOptions,
 ): Promise<void> {
-  rmSync(folder, { recursive: true, force: true });
+  const isThere = existsSync(folder) && readdirSync(folder).length > 0;
+  if (isThere && !existsSync(path.join(folder, 'hearth-agent', 'Makefile'))) {
+    throw new HearthError(
+      'bad_request',
+      `${folder} has something else in it: name a folder that is empty or new`,
+    );
+  }
+  mkdirSync(path.dirname(folder), { recursive: true });
+  const made = mkdtempSync(`${folder}.`);
+  try {
+    await fill(executables, made, { url, epochS, ...payload });
+    rmSync(folder, { recursive: true, force: true });
+    renameSync(made, folder);
+  } finally {
+    rmSync(made, { recursive: true, force: true });
+  }
+}
+
+async function fill(
+  executables: readonly Executable[],
+  folder: string,
+  { url, epochS, ...payload }: { url: string; epochS: number } & PayloadOptions,
+): Promise<void> {
+  chmodSync(folder, 0o755);
   cpSync(FEED, folder, { recursive: true });
   const archives = path.join(folder, 'archives');
   mkdirSync(archives);
