@@ -17,6 +17,8 @@ export interface DownloadOptions {
   backoff: Backoff;
   /** Tries without one good chunk before a source counts as failed. */
   tries: number;
+  /** Another box that sends nothing for this long is left: there are others, ms; default: 8 s. */
+  peerStallMs?: number;
 }
 
 export const DOWNLOAD_DEFAULTS: DownloadOptions = {
@@ -33,7 +35,6 @@ const MOST_PEERS = 4;
 const ORIGIN_BESIDE_PEERS = 2;
 /** Boxes of this network are asked so much before those outside and the origin: a small object is then had, ms. */
 const LAN_LEAD_MS = 250;
-/** Another box that sends nothing for this long is left: there are others, ms. */
 const PEER_STALL_MS = 8_000;
 const ORIGIN = 'origin';
 
@@ -132,7 +133,7 @@ class Run {
         const bytes = await this.#fetch(claim, peer.url, {
           redirects: false,
           local: peer.lan,
-          stallMs: PEER_STALL_MS,
+          stallMs: this.#options.peerStallMs ?? PEER_STALL_MS,
         });
         book.good(peer.boxId, bytes, performance.now() - claim.sinceMs);
         failures = 0;

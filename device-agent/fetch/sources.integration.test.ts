@@ -50,7 +50,7 @@ async function rig(t: TestContext, lan = true) {
     download(
       { manifest, partial, missing },
       { client, peers, book },
-      { parallel: 4, backoff: { baseMs: 1, capMs: 5 }, tries: 3 },
+      { parallel: 4, backoff: { baseMs: 1, capMs: 5 }, tries: 3, peerStallMs: 3_600_000 },
       signal,
       (index) => good.push(index),
     );
@@ -116,11 +116,9 @@ test('sources: a box that lies is left at once, for other downloads too; nothing
 test('sources: what a stalling box holds up is asked elsewhere too, without waiting for it', async (t) => {
   const made = await rig(t);
   made.one.handler = staller;
-  const began = performance.now();
+  // It is not given up itself: waiting for it would not end.
   await made.run();
   await made.assertWhole();
-  // It would have been given up after 8 s; a chunk's patience is 1 to 3.
-  assert.ok(performance.now() - began < 8_000);
   assert.ok(made.one.asked.length <= 2);
 });
 

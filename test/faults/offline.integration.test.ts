@@ -97,7 +97,7 @@ describe('what is wanted reaches a box that was away, and ends when its time is 
     const system = get();
     const { asset, bytes } = await newAsset();
     const before = contentBytesOnDisk();
-    await system.assign([asset], system.boxes, 6_000);
+    await system.assign([asset], system.boxes, 20_000);
     await system.untilHeld([asset], system.boxes);
     const link = await system.link(site, asset.path);
     assert.ok((await system.fetch(site, asset.path)).body.equals(bytes));
@@ -112,12 +112,14 @@ describe('what is wanted reaches a box that was away, and ends when its time is 
   it('a time to live that ran out while it was off', async () => {
     const system = get();
     const { asset, bytes } = await newAsset();
-    await system.assign([asset], system.boxes, 4_000);
+    // Long enough to be held first on a machine that is slow.
+    const ttlMs = 15_000;
+    await system.assign([asset], system.boxes, ttlMs);
     await system.untilHeld([asset], system.boxes);
     const heldAt = Date.now();
     const link = await system.link(site, asset.path);
     await system.box(0).kill();
-    await new Promise((done) => setTimeout(done, Math.max(0, heldAt + 4_500 - Date.now())));
+    await new Promise((done) => setTimeout(done, Math.max(0, heldAt + ttlMs + 500 - Date.now())));
     await system.box(0).start();
     await system.untilRoutable(system.box(0));
     const kept = await fetch(link);
