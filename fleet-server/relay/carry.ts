@@ -12,19 +12,21 @@ export interface CarryParts {
   onWait?: (waits: boolean) => void;
 }
 
+/** Pieces that wait for others of the same moment are sent when they are so many bytes. */
+const MOST_GATHERED_BYTES = 64 * 1024;
+
 /**
- * Hands bytes on as fast as their receiver takes them and the toll lets them through. What is held here at any time is
- * one piece, and what the streams themselves hold. The ends of the two are the caller's.
+ * Hands bytes on as fast as their receiver takes them and the toll lets them through. What a tunnel's records and frames
+ * have cut small (every frame of 16 KiB leaves some bytes to the next record) is put together again until the event
+ * loop has read what was there: each piece alone would be a system call, a packet, and a waking of the client. What is
+ * held here at any time is that, and what the streams themselves hold. The ends of the two are the caller's.
  */
 export function carry({ from, to, toll, onBytes, onWait }: CarryParts): void {
   let cancel: (() => void) | null = null;
-  const go = (piece: Buffer): boolean => {
-    onBytes(piece.length);
-    if (to.write(piece)) return true;
-    to.once('drain', resume);
-    return false;
-  };
+  let gathering: NodeJS.Immediate | null = null;
+  let waiting = false;
   const resume = (): void => {
+    waiting = false;
     onWait?.(false);
     from.resume();
   };
@@ -32,14 +34,38 @@ export function carry({ from, to, toll, onBytes, onWait }: CarryParts): void {
     from.pause();
     onWait?.(true);
   };
+  const send = (): void => {
+    if (gathering !== null) clearImmediate(gathering);
+    gathering = null;
+    // Whoever ended it has sent all.
+    if (to.destroyed || to.writableEnded) return;
+    to.uncork();
+    if (waiting || to.writableLength === 0 || !to.writableNeedDrain) return;
+    waiting = true;
+    stop();
+    to.once('drain', resume);
+  };
+  const give = (piece: Buffer): void => {
+    onBytes(piece.length);
+    if (gathering === null) {
+      to.cork();
+      gathering = setImmediate(send);
+    }
+    to.write(piece);
+    if (to.writableLength >= MOST_GATHERED_BYTES) send();
+  };
   from.on('data', (piece: Buffer) => {
     if (to.destroyed) return;
     if (toll !== null) {
       const answer = toll.pay(piece.length, (may) => {
         cancel = null;
         if (to.destroyed) return;
-        if (!may) to.destroy();
-        else if (go(piece)) resume();
+        if (!may) {
+          to.destroy();
+          return;
+        }
+        give(piece);
+        if (!waiting) resume();
       });
       if (answer !== true) {
         cancel = answer;
@@ -47,11 +73,12 @@ export function carry({ from, to, toll, onBytes, onWait }: CarryParts): void {
         return;
       }
     }
-    if (!go(piece)) stop();
+    give(piece);
   });
   const end = (): void => {
     cancel?.();
     cancel = null;
+    if (gathering !== null) clearImmediate(gathering);
   };
   to.once('close', end);
   // It may have been paused while it was looked at.

@@ -28,8 +28,8 @@ const MOST_PENDING = 256;
 /** From one address: many boxes may stand behind a provider's NAT, and one that says nothing must not shut out the others. */
 const MOST_PENDING_PER_ADDRESS = 64;
 const HANDSHAKE_MS = 10_000;
-/** All streams of a box together may have this much under way: a box's line at 200 ms of round trip. */
-const SESSION_WINDOW_BYTES = 16 * 1024 * 1024;
+/** All streams of a box together may have this much under way, and half of it in a round trip: 80 MB/s at 200 ms. */
+const SESSION_WINDOW_BYTES = 32 * 1024 * 1024;
 
 /** Where boxes dial in: TLS with their certificates, and on it HTTP/2 of which they are the servers. */
 export class TunnelListener {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { windowFor } from './windows.ts';
 
 test('few streams get wide windows, many get narrow ones, and never less than HTTP/2 gives by default', () => {
-  assert.equal(windowFor(1), 8 * 1024 * 1024);
+  assert.equal(windowFor(1), 16 * 1024 * 1024);
   assert.equal(windowFor(8), 2 * 1024 * 1024);
   assert.equal(windowFor(100), 128 * 1024);
   assert.equal(windowFor(100_000), 64 * 1024);

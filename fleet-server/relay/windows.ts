@@ -8,8 +8,11 @@ export const RELAY_ENVIRONMENT = { NODE_OPTIONS: '--max-semi-space-size=2', MALL
 const BUDGET_BYTES = 16 * 1024 * 1024;
 /** HTTP/2's own default: less would slow every stream down and save little. */
 const LEAST_BYTES = 64 * 1024;
-/** Enough for 200 MB/s at 40 ms of round trip. */
-const MOST_BYTES = 8 * 1024 * 1024;
+/**
+ * Enough for 200 MB/s at 40 ms of round trip: nghttp2 gives a window back once half of it has been read, so that what
+ * a stream carries is half its window in a round trip.
+ */
+const MOST_BYTES = 16 * 1024 * 1024;
 
 /**
  * The window of each stream (RFC 9113 section 5.2): what a box may send before the client has read it, and so what

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { Readable, Writable } from 'node:stream';
+import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { carry } from './carry.ts';
+
+/** Takes at once what is written, or when it is told to. */
+function receiver({ slow = false } = {}) {
+  const calls: number[] = [];
+  const taken: Buffer[] = [];
+  const waiting: (() => void)[] = [];
+  const to = new Writable({
+    highWaterMark: 16 * 1024,
+    writev: (chunks, done) => {
+      calls.push(chunks.length);
+      taken.push(...chunks.map(({ chunk }) => chunk as Buffer));
+      if (slow) waiting.push(done);
+      else done();
+    },
+  });
+  return { to, calls, taken, takeNext: () => waiting.shift()?.() };
+}
+
+const turns = async (count: number) => {
+  for (let n = 0; n < count; n++) await turn();
+};
+
+test('pieces of one moment are sent together and in order', async () => {
+  const from = new Readable({ read() {} });
+  const { to, calls, taken } = receiver();
+  let bytes = 0;
+  carry({ from, to, toll: null, onBytes: (count) => (bytes += count) });
+  from.push(Buffer.from('a'));
+  await turns(5);
+  const pieces = ['b', 'c', 'd', 'e'].map((text) => Buffer.from(text));
+  // As a socket hands on what was read in one turn.
+  for (const piece of pieces) from.emit('data', piece);
+  assert.equal(calls.length, 1);
+  await turns(5);
+  assert.deepEqual(calls, [1, 4]);
+  assert.equal(Buffer.concat(taken).toString(), 'abcde');
+  assert.equal(bytes, 5);
+});
+
+test('a receiver that takes nothing is not filled, whoever is to blame is told, and nothing is lost', async () => {
+  const piece = Buffer.alloc(10_000, 1);
+  const pieces = 100;
+  const from = Readable.from(Array(pieces).fill(piece), { objectMode: true });
+  const { to, taken, takeNext } = receiver({ slow: true });
+  const waits: boolean[] = [];
+  from.once('end', () => to.end());
+  carry({ from, to, toll: null, onBytes: () => undefined, onWait: (now) => waits.push(now) });
+  let most = 0;
+  for (let n = 0; n < 1_000 && !to.writableFinished; n++) {
+    await turns(20);
+    most = Math.max(most, to.writableLength);
+    takeNext();
+  }
+  assert.ok(to.writableFinished);
+  assert.ok(most <= 100_000, `${most} bytes waited`);
+  assert.equal(Buffer.concat(taken).length, pieces * piece.length);
+  assert.deepEqual(new Set(waits), new Set([true, false]));
+  for (const [n, now] of waits.entries()) assert.equal(now, n % 2 === 0);
+});
+
+test('what has to wait for its share is sent after it, and nothing after a receiver has ended or gone', async () => {
+  const from = new Readable({ read() {} });
+  const { to, taken } = receiver();
+  const paid: ((may: boolean) => void)[] = [];
+  const toll = {
+    pay: (_bytes: number, done: (may: boolean) => void) => {
+      paid.push(done);
+      return () => undefined;
+    },
+  };
+  carry({ from, to, toll, onBytes: () => undefined });
+  from.push(Buffer.from('x'));
+  from.push(Buffer.from('y'));
+  await turns(5);
+  assert.equal(taken.length, 0);
+  paid.shift()?.(true);
+  await turns(5);
+  assert.equal(Buffer.concat(taken).toString(), 'x');
+  to.on('error', assert.fail);
+  paid.shift()?.(true);
+  to.end();
+  await turns(5);
+  assert.equal(Buffer.concat(taken).toString(), 'xy');
+  from.push(Buffer.from('z'));
+  await turns(5);
+  to.destroy();
+  paid.shift()?.(true);
+  await turns(5);
+  assert.equal(Buffer.concat(taken).toString(), 'xy');
+});
