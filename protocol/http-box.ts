@@ -148,8 +148,11 @@ export const boxDiskSchema = z.object({
   removable: z.boolean(),
   totalBytes: count,
   freeBytes: count,
-  /** `free`: no marker; `ours`; `foreign`: another box's marker; `unsuitable`: `reason` says why. */
-  state: z.enum(['free', 'ours', 'foreign', 'unsuitable']),
+  /**
+   * `free`: no marker; `ours`; `foreign`: another box's marker; `unmarked`: content of Hearth and no marker;
+   * `unsuitable`: `reason` says why.
+   */
+  state: z.enum(['free', 'ours', 'foreign', 'unmarked', 'unsuitable']),
   reason: z.string().nullable(),
   chosen: z.boolean(),
   /** The largest file it takes (vfat: 4 GiB); null: no limit that matters. */
@@ -162,7 +165,10 @@ export const boxDisksSchema = z.object({
   fixed: z.string().nullable(),
 });
 export type BoxDisks = z.infer<typeof boxDisksSchema>;
-/** `POST /api/disk`: uses this one; `adopt` takes over another box's. */
+/**
+ * `POST /api/disk`: uses this one; `adopt` takes over another box's, or one that has lost its marker. Where a folder is
+ * `fixed`, only that, and only while it is not used by itself.
+ */
 export const diskChoiceSchema = z.object({
   mount: z.string().min(1).max(1024),
   adopt: z.boolean().default(false),

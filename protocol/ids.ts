@@ -4,7 +4,18 @@ import * as z from 'zod';
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
 
 /** What an id names; the prefix is part of the id, so that a log line explains itself. */
-export type IdPrefix = 'box' | 'site' | 'asset' | 'asg' | 'cmd' | 'tnt' | 'dlv' | 'roll' | 'xfr' | 'disk';
+export type IdPrefix =
+  | 'box'
+  | 'site'
+  | 'asset'
+  | 'asg'
+  | 'cmd'
+  | 'tnt'
+  | 'dlv'
+  | 'roll'
+  | 'xfr'
+  | 'disk'
+  | 'agent';
 
 /** A new id: the prefix, a hyphen and 80 random bits as 16 characters of Crockford's base 32, lower case. */
 export function newId(prefix: IdPrefix): string {

@@ -1,13 +1,12 @@
 import type { Logger } from 'pino';
 import { errnoOf } from '#agent/durable/durable-file.ts';
 import type { Household } from '#agent/settings/household.ts';
-import { adoptContent } from '#agent/store/adoption.ts';
 import type { Disk } from '#agent/store/disk.ts';
 import { nameError } from '#agent/store/disk-finding.ts';
+import type { DiskPlace } from '#agent/store/disk-place.ts';
 import { DiskLayout } from '#agent/store/layout.ts';
-import type { DiskMemory, Marker } from '#agent/store/marker.ts';
-import { freshMarker, readMarker, writeMarker } from '#agent/store/marker.ts';
-import { pinned } from '#agent/store/pinned.ts';
+import type { DiskMemory, Self } from '#agent/store/marker.ts';
+import { readMarker } from '#agent/store/marker.ts';
 import { HearthError } from '#protocol/errors.ts';
 import type { BoxDisk } from '#protocol/http-box.ts';
 import { listDisks } from './disk-list.ts';
@@ -16,6 +15,8 @@ import { mountOf, parseMounts } from './mounts.ts';
 import { usableMounts, within } from './places.ts';
 import type { Unsuitable } from './suitability.ts';
 import { judge } from './suitability.ts';
+import type { Found, TakenSpot } from './taking.ts';
+import { inspect, take } from './taking.ts';
 import { flush, mountAgain, unmount } from './unmount.ts';
 
 /** How long what uses a disk may take to let go of it, ms. */
@@ -31,12 +32,23 @@ const WHY_NOT: Record<Unsuitable, string> = {
   not_whole: 'only a folder of the disk is mounted there',
 };
 
+const AGREE: Record<'foreign' | 'unmarked', string> = {
+  foreign: 'This disk belongs to another Hearth box: adopt it to use it here, with what is on it.',
+  unmarked: "This disk does not carry Hearth's mark: adopt it to use it here, with what is on it.",
+};
+
+/** The folder the options name. */
+export interface FixedDisk {
+  folder: string;
+  place: DiskPlace;
+}
+
 /** What the household can do with disks: see them, pick one, take it away safely, have it used again. */
 export class DiskChoice {
   readonly #disk: Disk;
   readonly #memory: DiskMemory;
   readonly #household: Household;
-  readonly #fixed: string | null;
+  readonly #fixed: FixedDisk | null;
   readonly #boxId: () => string | null;
   readonly #stamp: () => string;
   readonly #log: Logger;
@@ -52,7 +64,7 @@ export class DiskChoice {
     disk: Disk;
     memory: DiskMemory;
     household: Household;
-    fixed: string | null;
+    fixed: FixedDisk | null;
     boxId: () => string | null;
     stamp: () => string;
     log: Logger;
@@ -70,41 +82,30 @@ export class DiskChoice {
 
   /** The folder the options name; null when the household chooses. */
   get fixed(): string | null {
-    return this.#fixed;
+    return this.#fixed?.folder ?? null;
   }
 
   /** Every disk that is mounted, those that cannot be used with the reason. */
   async list(): Promise<BoxDisk[]> {
     const inUse = this.#disk.readable ? this.#disk.layout.root : null;
     const mounts = parseMounts(await this.#readTable());
-    return listDisks(mounts, { remembered: await this.#memory.read(), boxId: this.#boxId(), inUse });
+    return listDisks(mounts, { ...(await this.#self()), inUse });
   }
 
   /**
    * Uses the disk mounted there from now on; the one in use is let go of first, and stays as it is.
-   * @throws HearthError `conflict` when it cannot be used, `disk_foreign` when it is another box's and `adopt` is false
+   * @throws HearthError `conflict` when it cannot be used, `disk_foreign` when it is another box's or has lost its mark
+   * and `adopt` is false
    */
   choose(mountPoint: string, options: { adopt: boolean }): Promise<void> {
     return this.#alone(async () => {
-      if (this.#fixed !== null) {
-        throw new HearthError('conflict', `HEARTH_DISK names the disk of this box: ${this.#fixed}`);
-      }
-      const mounts = parseMounts(await this.#readTable());
-      const mount = mountOf(mountPoint, mounts);
-      if (mount?.mount !== mountPoint) {
-        throw new HearthError('conflict', `No disk is mounted at ${mountPoint}: plug it in.`);
-      }
-      const { reason } = judge(mount, mounts);
-      if (reason !== null) throw new HearthError('conflict', `This disk cannot be used: ${WHY_NOT[reason]}.`);
-      const marker = await this.#markerAt(mountPoint);
-      const remembered = await this.#memory.read();
-      const foreign = this.#isForeign(marker, remembered);
-      if (foreign && !options.adopt) {
-        throw new HearthError(
-          'disk_foreign',
-          'This disk belongs to another Hearth box: adopt it to use it here, with what is on it.',
-        );
-      }
+      const self = await this.#self();
+      const fixed = this.#fixed;
+      const spot = fixed ? await this.#fixedAt(fixed, mountPoint, self) : await this.#mountedAt(mountPoint);
+      const found = await this.#inspect(spot.root, self);
+      // Where it is not chosen among others nobody has said yet that it is this one.
+      const word = found.word ?? (fixed && found.known === null ? 'unmarked' : null);
+      if (word !== null && !options.adopt) throw new HearthError('disk_foreign', AGREE[word]);
       const letGo = this.#disk.hold('letting_go', 'another disk is being chosen').then(() => true);
       try {
         if (!(await within(letGo, LET_GO_MS, false))) {
@@ -113,10 +114,11 @@ export class DiskChoice {
             'The disk in use does not let go: pull it, then choose again.',
           );
         }
-        await this.#take(mount, marker, foreign);
-        await this.#household.change({ disk: { mount: mountPoint } });
+        const { diskId } = await take(spot, found, self, this.#stamp());
+        await this.#memory.write(diskId);
+        if (!fixed) await this.#household.change({ disk: { mount: mountPoint } });
         this.#ejected = null;
-        this.#log.info({ mount: mountPoint, adopted: foreign }, 'the household chose this disk');
+        this.#log.info({ disk: spot.root, adopted: found.setAside }, 'the household chose this disk');
       } catch (error) {
         throw errnoOf(error) === '' ? error : nameError(error).error;
       } finally {
@@ -175,7 +177,11 @@ export class DiskChoice {
       const remembered = await this.#memory.read();
       for (const mount of usableMounts(parseMounts(await this.#readTable()))) {
         if (ejected.mountIds.has(mount.id) || this.#ejected !== ejected) continue;
-        const marker = await this.#markerAt(mount.mount).catch(() => null);
+        const marker = await within(
+          readMarker(new DiskLayout(mount.mount).marker).catch(() => null),
+          ANSWER_MS,
+          null,
+        );
         if (marker === null || marker === 'damaged' || marker.diskId !== remembered) continue;
         this.#ejected = null;
         await this.#disk.resume();
@@ -198,30 +204,38 @@ export class DiskChoice {
     }
   }
 
-  async #take(mount: Mount, marker: Marker | 'damaged' | null, foreign: boolean): Promise<void> {
-    const boxId = this.#boxId();
-    const ours = marker === null || marker === 'damaged' || foreign ? null : { ...marker, boxId };
-    // Another id than it had: the other box must not take it for its own again.
-    const next = ours ?? freshMarker(boxId, this.#stamp());
-    await pinned(mount.mount, mount.device, async (root) => {
-      const layout = new DiskLayout(root);
-      if (foreign) await adoptContent(layout);
-      await writeMarker(layout.marker, next);
-    });
-    await this.#memory.write(next.diskId);
+  /** What is known of a disk before it is used. @throws HearthError `disk_failing` when it does not answer */
+  async #inspect(root: string, self: Self): Promise<Found> {
+    const found = await within(inspect(root, self), ANSWER_MS, 'mute' as const);
+    if (found === 'mute') throw new HearthError('disk_failing', 'The disk does not answer.');
+    return found;
   }
 
-  async #markerAt(mountPoint: string): Promise<Marker | 'damaged' | null> {
-    const read = readMarker(new DiskLayout(mountPoint).marker);
-    const marker = await within(read, ANSWER_MS, 'mute' as const);
-    if (marker === 'mute') throw new HearthError('disk_failing', 'The disk does not answer.');
-    return marker;
+  async #mountedAt(mountPoint: string): Promise<TakenSpot> {
+    const mounts = parseMounts(await this.#readTable());
+    const mount = mountOf(mountPoint, mounts);
+    if (mount?.mount !== mountPoint) {
+      throw new HearthError('conflict', `No disk is mounted at ${mountPoint}: plug it in.`);
+    }
+    const { reason } = judge(mount, mounts);
+    if (reason !== null) throw new HearthError('conflict', `This disk cannot be used: ${WHY_NOT[reason]}.`);
+    return { root: mount.mount, device: mount.device };
   }
 
-  #isForeign(marker: Marker | 'damaged' | null, remembered: string | null): boolean {
-    if (marker === null) return false;
-    if (marker === 'damaged') return true;
-    return marker.boxId !== null && marker.boxId !== this.#boxId() && marker.diskId !== remembered;
+  /** There is nothing to choose; but a disk that is not taken by itself may be the right one all the same. */
+  async #fixedAt({ folder, place }: FixedDisk, asked: string, self: Self): Promise<TakenSpot> {
+    if (asked !== folder || this.#disk.readable) {
+      throw new HearthError('conflict', `HEARTH_DISK names the disk of this box: ${folder}`);
+    }
+    const spot = await place.find(self);
+    const why = 'problem' in spot ? spot.problem : spot.mayNotBegin;
+    if ('problem' in spot || why !== null) throw new HearthError('conflict', `This cannot be used: ${why}`);
+    return spot;
+  }
+
+  async #self(): Promise<Self> {
+    const [remembered, agentId] = [await this.#memory.read(), await this.#memory.agentId()];
+    return { remembered, agentId, boxId: this.#boxId() };
   }
 
   #alone<T>(work: () => Promise<T>): Promise<T> {

@@ -3,13 +3,14 @@ import { readFile, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { askMachine } from '#agent/hardware/machine.ts';
 import { DiskLayout } from '#agent/store/layout.ts';
-import { readMarker } from '#agent/store/marker.ts';
+import type { Self } from '#agent/store/marker.ts';
+import { readMarker, whose } from '#agent/store/marker.ts';
 import type { BoxDisk } from '#protocol/http-box.ts';
 import { clip } from '#protocol/messages.ts';
 import { readCapacities } from './capacities.ts';
 import type { Mount } from './mounts.ts';
 import { mountOf } from './mounts.ts';
-import { freeOf, within } from './places.ts';
+import { freeOf, unmarkedContent, within } from './places.ts';
 import { isDisk, judge } from './suitability.ts';
 
 /** Disks told of; a box has a handful. */
@@ -17,10 +18,8 @@ const MOST = 32;
 /** What a disk or a library may take to answer, ms. */
 const ANSWER_MS = 5_000;
 
-/** Whose a disk is, seen from this box. */
-export interface Ownership {
-  remembered: string | null;
-  boxId: string | null;
+/** Who asks what is plugged in. */
+export interface Asker extends Self {
   /** The folder in use now; null when none is. */
   inUse: string | null;
 }
@@ -29,7 +28,7 @@ export interface Ownership {
  * What is plugged in and mounted, for a household that picks its disk: by the kernel's table, with sizes from
  * node-disk-info and labels from systeminformation. What they cannot tell in time stays empty.
  */
-export async function listDisks(mounts: readonly Mount[], mine: Ownership): Promise<BoxDisk[]> {
+export async function listDisks(mounts: readonly Mount[], mine: Asker): Promise<BoxDisk[]> {
   const shown = mounts.filter((mount) => isDisk(mount) && mountOf(mount.mount, mounts) === mount);
   const byDevice = new Map<string, Mount>();
   for (const mount of shown) {
@@ -63,14 +62,12 @@ export async function listDisks(mounts: readonly Mount[], mine: Ownership): Prom
   );
 }
 
-async function ownerOf(mount: Mount, mine: Ownership): Promise<'free' | 'ours' | 'foreign' | 'mute'> {
+async function ownerOf(mount: Mount, mine: Self): Promise<'free' | 'ours' | 'foreign' | 'unmarked' | 'mute'> {
   const marker = await readMarker(new DiskLayout(mount.mount).marker).catch(() => 'mute' as const);
-  if (marker === null) return 'free';
+  if (marker === null) return (await unmarkedContent(mount.mount, mine)) === null ? 'free' : 'unmarked';
   if (marker === 'mute') return 'mute';
   if (marker === 'damaged') return 'foreign';
-  if (marker.diskId === mine.remembered) return 'ours';
-  if (marker.boxId === null) return 'free';
-  return marker.boxId === mine.boxId ? 'ours' : 'foreign';
+  return whose(marker, mine);
 }
 
 async function labelsOf(): Promise<Map<string, string>> {

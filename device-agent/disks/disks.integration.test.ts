@@ -26,7 +26,7 @@ const ours = new WeakMap<TestContext, string>();
 async function openBox(
   t: TestContext,
   wish: { path: string | 'auto' | null; onRoot?: boolean },
-  earlier: { stateDir?: string; boxId?: string } = {},
+  earlier: { stateDir?: string; boxId?: string | null } = {},
 ) {
   const stateDir = earlier.stateDir ?? (await tempFolder(t, 'state'));
   const household = await Household.open(stateDir, DEFAULT_HOUSEHOLD);
@@ -34,7 +34,7 @@ async function openBox(
     wish: { onRoot: false, floorBytes: 0, probeMs: 100, ...wish },
     stateDir,
     household,
-    boxId: () => earlier.boxId ?? BOX,
+    boxId: () => (earlier.boxId === undefined ? BOX : earlier.boxId),
     stamp: () => new Date().toISOString(),
     log: silent,
     readTable: async () => {
@@ -362,6 +362,130 @@ test('disks: a marker that vanishes under a mounted disk means another disk', ne
   assert.ok(!(await readdir(one)).includes('hearth'), 'nothing is written to it');
 });
 
+/** The disk a box uses, with one object on it and without its marker, seen by what comes next. */
+async function unmarkedDisk(t: TestContext, wish: 'fixed' | 'picked', boxId?: string) {
+  const [one] = await mountPoints(t);
+  const stick = new TestDisk(t, 'ext4', { sizeBytes: 96 * MIB });
+  stick.plugIn(one);
+  const box = await openBox(t, { path: wish === 'fixed' ? one : null }, { boxId });
+  if (wish === 'picked') await box.choice.choose(one, { adopt: false });
+  await writeFile(path.join(one, 'photo.jpg'), 'mine');
+  const bytes = randomBytes(MIB);
+  const manifest = manifestFor(bytes, 'http://127.0.0.1/');
+  await hold(box.store, bytes, manifest);
+  const { id } = box.disk;
+  await rm(box.disk.layout.marker);
+  await until(() => box.disk.reason === 'unmarked', 'it is seen to have no mark');
+  assert.equal(box.disk.state, 'absent');
+  return { one, box, id, bytes, manifest };
+}
+
+/** Names, sizes and times of all that is there. */
+const listing = (folder: string) =>
+  execFileSync('find', [folder, '-printf', '%p %s %T@ %C@\\n'], { encoding: 'utf8' });
+
+for (const wish of ['fixed', 'picked'] as const) {
+  test(
+    `disks: ${wish}, and without its marker, it is used again after a clear word, with all that is on it`,
+    needsDisks,
+    async (t) => {
+      const { one, box, id, bytes, manifest } = await unmarkedDisk(t, wish);
+      const { choice, disk, store } = box;
+      const before = listing(one);
+      await assert.rejects(choice.choose(one, { adopt: false }), { code: 'disk_foreign', message: /mark/ });
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      assert.equal(listing(one), before, 'nothing is written to it by itself');
+      const listed = (await choice.list()).find((item) => item.mount === one);
+      assert.equal(listed?.state, 'unmarked');
+      const loads = box.loads();
+      await choice.choose(one, { adopt: true });
+      assert.equal(disk.state, 'ok');
+      assert.equal(disk.id, id, 'it is the disk it was');
+      await until(() => box.loads() > loads, 'it is loaded');
+      assert.ok((await readBack(store, manifest.sha256, MIB)).equals(bytes));
+      assert.equal(await readFile(path.join(one, 'photo.jpg'), 'utf8'), 'mine');
+      await assert.rejects(choice.choose('/elsewhere', { adopt: true }), { code: 'conflict' });
+    },
+  );
+}
+
+test('disks: without its marker it is found to have none after a restart too', needsDisks, async (t) => {
+  const { one, box, id } = await unmarkedDisk(t, 'picked');
+  await box.close();
+  const again = await openBox(t, { path: null }, { stateDir: box.stateDir });
+  assert.equal(again.disk.reason, 'unmarked');
+  assert.ok(again.disk.problem?.includes(one));
+  await again.choice.choose(one, { adopt: true });
+  assert.equal(again.disk.id, id);
+});
+
+test(
+  "disks: another box's that has lost its marker is taken by nobody by itself, and its content verified first",
+  needsDisks,
+  async (t) => {
+    const { one, box, id, manifest } = await unmarkedDisk(t, 'picked', OTHER);
+    await box.close();
+    for (const wish of ['auto', one]) {
+      const { disk, close } = await openBox(t, { path: wish });
+      assert.equal(disk.state, 'absent', wish);
+      await close();
+    }
+    const mine = await openBox(t, { path: null });
+    assert.equal(mine.disk.reason, 'none_chosen', 'it is not the one that is missed');
+    await assert.rejects(mine.choice.choose(one, { adopt: false }), { code: 'disk_foreign' });
+    await mine.choice.choose(one, { adopt: true });
+    assert.notEqual(mine.disk.id, id);
+    assert.equal(mine.store.catalog.assetCount, 0);
+    assert.deepEqual(await readdir(mine.disk.layout.adopted), [manifest.sha256]);
+  },
+);
+
+test('disks: a fixed one of another box, or with a damaged marker, can be adopted', needsDisks, async (t) => {
+  const [one] = await mountPoints(t);
+  const stick = new TestDisk(t, 'ext4');
+  stick.plugIn(one);
+  const theirs = await openBox(t, { path: one }, { boxId: OTHER });
+  await theirs.close();
+  const { disk, choice } = await openBox(t, { path: one });
+  assert.equal(disk.state, 'foreign');
+  await assert.rejects(choice.choose(one, { adopt: false }), { code: 'disk_foreign' });
+  await choice.choose(one, { adopt: true });
+  assert.equal(disk.state, 'ok');
+  const { id } = disk;
+  await writeFile(disk.layout.marker, '{');
+  await until(() => disk.reason === 'marker_damaged', 'the damage is seen');
+  await choice.choose(one, { adopt: true });
+  assert.equal(disk.state, 'ok');
+  assert.equal(disk.id, id, 'the copy says which disk it is');
+});
+
+test(
+  'disks: of two boxes that are not paired the first has the disk; paired, it keeps what is on it',
+  needsDisks,
+  async (t) => {
+    const [one] = await mountPoints(t);
+    const stick = new TestDisk(t, 'ext4');
+    stick.plugIn(one);
+    const first = await openBox(t, { path: one }, { boxId: null });
+    assert.equal(first.disk.state, 'ok');
+    const bytes = randomBytes(MIB);
+    const manifest = manifestFor(bytes, 'http://127.0.0.1/');
+    await hold(first.store, bytes, manifest);
+    const second = await openBox(t, { path: one }, { boxId: null });
+    assert.deepEqual([second.disk.state, second.disk.reason], ['foreign', 'other_box']);
+    assert.equal((await second.choice.list()).find((item) => item.mount === one)?.state, 'foreign');
+    await first.disk.belongTo(BOX);
+    assert.equal(first.disk.state, 'ok');
+    assert.ok((await readBack(first.store, manifest.sha256, MIB)).equals(bytes));
+    // Adopted by the second, it is the first's no more.
+    await first.close();
+    await second.choice.choose(one, { adopt: true });
+    assert.equal(second.disk.state, 'ok');
+    const again = await openBox(t, { path: one }, { stateDir: first.stateDir });
+    assert.equal(again.disk.state, 'foreign');
+  },
+);
+
 for (const kind of ['exfat', 'ntfs', 'vfat'] as const) {
   test(`disks: ${kind} does all that is asked of it`, cannotMake(kind), async (t) => {
     const [one] = await mountPoints(t);
@@ -395,7 +519,7 @@ for (const kind of ['exfat', 'ntfs', 'vfat'] as const) {
     await box.store.unwant(manifest.assetId, 'deleted');
     await box.store.removeObject(manifest.sha256);
     const left = execFileSync('find', [path.join(one, 'hearth'), '-type', 'f'], { encoding: 'utf8' });
-    assert.equal(left, '');
+    assert.equal(left.trim(), box.disk.layout.markerCopy, 'but for whose it is');
   });
 }
 

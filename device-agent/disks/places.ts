@@ -1,9 +1,11 @@
 import { statfs } from 'node:fs/promises';
 import path from 'node:path';
+import { unmarked } from '#agent/store/disk-finding.ts';
 import type { DiskPlace, DiskSpot, NoSpot } from '#agent/store/disk-place.ts';
 import { DiskLayout } from '#agent/store/layout.ts';
-import type { Marker } from '#agent/store/marker.ts';
-import { readMarker } from '#agent/store/marker.ts';
+import type { Marker, Self } from '#agent/store/marker.ts';
+import { readMarker, whose } from '#agent/store/marker.ts';
+import { isFolder } from '#agent/store/object-file.ts';
 import type { Mount } from './mounts.ts';
 import { mountOf, parseMounts, readMountTable } from './mounts.ts';
 import { isSystems, judge } from './suitability.ts';
@@ -62,7 +64,8 @@ export class MountedPlace implements DiskPlace {
     this.#readTable = options.readTable ?? readMountTable;
   }
 
-  async find(remembered: string | null, boxId: string | null): Promise<DiskSpot | NoSpot> {
+  async find(self: Self): Promise<DiskSpot | NoSpot> {
+    const { remembered } = self;
     const table = await this.#readTable();
     if (this.#last?.table === table && this.#last.remembered === remembered) return this.#last.spot;
     this.#last = null;
@@ -71,22 +74,32 @@ export class MountedPlace implements DiskPlace {
       const marker = await this.#markerAt(mount);
       if (marker === null || marker === 'damaged') continue;
       // A box whose flash was wiped knows its disk by its own name on it.
-      const ours =
-        remembered === null ? boxId !== null && marker.boxId === boxId : marker.diskId === remembered;
+      const ours = remembered === null ? whose(marker, self) === 'ours' : marker.diskId === remembered;
       if (!ours) continue;
       const spot = spotOf(mount, mount.mount);
       this.#last = { table, remembered: marker.diskId, spot };
       return spot;
     }
-    if (remembered !== null) return NOT_PLUGGED;
-    return this.#auto ? this.#largest(usable) : NONE_CHOSEN;
+    if (remembered !== null) return (await this.#unmarkedAmong(usable, self)) ?? NOT_PLUGGED;
+    return this.#auto ? this.#largest(usable, self) : NONE_CHOSEN;
+  }
+
+  /** A disk with Hearth's folder and without its mark is most likely the one that is missed. */
+  async #unmarkedAmong(usable: readonly Mount[], self: Self): Promise<NoSpot | null> {
+    for (const mount of usable) {
+      if ((await this.#markerAt(mount)) !== null) continue;
+      const content = await within(unmarkedContent(mount.mount, self), MARKER_MS, null);
+      if (content === 'ours' || content === 'unknown') return unmarked(mount.mount);
+    }
+    return null;
   }
 
   /** The largest that is free: another box's is never taken without being asked for. */
-  async #largest(usable: Mount[]): Promise<DiskSpot | NoSpot> {
+  async #largest(usable: readonly Mount[], self: Self): Promise<DiskSpot | NoSpot> {
     let best: { mount: Mount; bytes: number } | null = null;
     for (const mount of usable) {
       if (mount.readOnly || (await this.#markerAt(mount)) !== null) continue;
+      if ((await within(unmarkedContent(mount.mount, self), MARKER_MS, 'unknown')) !== null) continue;
       const bytes = (await within(freeOf(mount.mount), MARKER_MS, null))?.totalBytes ?? 0;
       if (bytes > (best?.bytes ?? 0)) best = { mount, bytes };
     }
@@ -104,6 +117,22 @@ export class MountedPlace implements DiskPlace {
     this.#asked.set(mount.id, asked);
     return within(asked, MARKER_MS, 'damaged' as const);
   }
+}
+
+/**
+ * Whose content lies at a folder that has no marker, by the copy of the marker in Hearth's own folder; 'unknown' where
+ * there is none, as on disks of before there were copies; null: none of Hearth's.
+ */
+export async function unmarkedContent(
+  root: string,
+  self: Self,
+): Promise<'ours' | 'foreign' | 'unknown' | null> {
+  const layout = new DiskLayout(root);
+  const copy = await readMarker(layout.markerCopy).catch(() => 'damaged' as const);
+  if (copy === null) return (await isFolder(layout.objects)) ? 'unknown' : null;
+  if (copy === 'damaged') return 'unknown';
+  const owner = whose(copy, self);
+  return owner === 'free' ? 'unknown' : owner;
 }
 
 /** What Hearth may use, each device once, the shortest mount point of each. */

@@ -36,11 +36,12 @@ export function openDisks(parts: {
   const { wish, household, log, stamp, boxId, readTable = readMountTable } = parts;
   const memory = diskMemoryIn(parts.stateDir);
   const fixed = wish.path !== null && wish.path !== 'auto' ? wish.path : null;
+  const place =
+    fixed === null
+      ? new MountedPlace({ auto: wish.path === 'auto', readTable })
+      : folderPlace(fixed, wish.onRoot, readTable);
   const disk = new Disk({
-    place:
-      fixed === null
-        ? new MountedPlace({ auto: wish.path === 'auto', readTable })
-        : folderPlace(fixed, wish.onRoot, readTable),
+    place,
     memory,
     boxId: boxId(),
     bounds: () => {
@@ -55,7 +56,16 @@ export function openDisks(parts: {
     // What there is room for has changed.
     if (now.disk !== before.disk) void disk.look();
   });
-  const choice = new DiskChoice({ disk, memory, household, fixed, boxId, stamp, log, readTable });
+  const choice = new DiskChoice({
+    disk,
+    memory,
+    household,
+    fixed: fixed === null ? null : { folder: fixed, place },
+    boxId,
+    stamp,
+    log,
+    readTable,
+  });
   const mounts = new MountWatch((changed) => {
     choice.mountsSeen();
     if (changed) disk.noticed();

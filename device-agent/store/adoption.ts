@@ -13,8 +13,8 @@ const MANIFEST = /^asset-[0-9a-hjkmnp-tv-z]{16}\.json(\.tmp)?$/;
 const SHARD = /^[0-9a-hjkmnp-tv-z]{2}$/;
 const BEGUN = /^[0-9a-f]{64}(\.journal(\.tmp)?)?$/;
 const COUNTED = /^(segment|batches)-\d{12}\.(log|json)(\.tmp)?$/;
-/** The index, what was put out, and what the other household's line has carried. */
-const NOTES = /^(index\.jsonl|index\.stale|evicted\.log|uplink\.json)(\.tmp)?$/;
+/** The index, what was put out, what the other household's line has carried, and whose the disk was. */
+const NOTES = /^(index\.jsonl|index\.stale|evicted\.log|uplink\.json|disk\.json)(\.tmp)?$/;
 
 /**
  * Makes the content of a disk that was another box's this one's: its objects are set aside, to be verified and used

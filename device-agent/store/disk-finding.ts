@@ -6,7 +6,8 @@ import type { DiskReason } from './disk-place.ts';
 import type { DiskBounds, DiskUsage } from './disk-room.ts';
 import { quotaBytes, roomBytes } from './disk-room.ts';
 import { DiskLayout } from './layout.ts';
-import type { Marker } from './marker.ts';
+import type { Marker, Self } from './marker.ts';
+import { whose } from './marker.ts';
 
 /** What a look at the disk has found. */
 export interface Finding {
@@ -44,7 +45,8 @@ export function isReadable({ state, reason }: Finding): boolean {
   return reason !== 'io_errors' && reason !== 'not_answering';
 }
 
-const FULL = ['ENOSPC', 'EDQUOT', 'EFBIG'];
+/** What a disk says that has no room. */
+export const FULL = ['ENOSPC', 'EDQUOT', 'EFBIG'];
 const READ_ONLY = ['EROFS', 'EACCES', 'EPERM'];
 const GONE = ['ENOENT', 'ENOTDIR', 'ENODEV', 'ENXIO', 'ESTALE', 'ENOTCONN', 'ESHUTDOWN'];
 const IN_THE_WAY = ['EISDIR', 'ELOOP', 'EEXIST', 'ENOTEMPTY'];
@@ -107,16 +109,36 @@ export function nameError(cause: unknown): NamedError {
   return named('internal', messageOf(cause));
 }
 
-/** Whether a disk with this marker is not to be touched: the reason, or null when it is ours or free to take. */
+/**
+ * What is said of a disk without a marker. It may be another disk, or the mount point of one that is not there: only the
+ * household can tell, and nothing is written to it before.
+ */
+export function unmarked(root: string): { reason: DiskReason; problem: string } {
+  const problem =
+    `what is at ${root} does not carry Hearth's mark: plug in the disk this box uses, or, if that is it, ` +
+    'let the box use it: on the dashboard, under Storage';
+  return { reason: 'unmarked', problem };
+}
+
+/**
+ * Whether a disk with this marker is not to be touched: the reason, or null when it is ours or free to take.
+ * @param copy of the marker, in Hearth's folder; looked at where there is no marker
+ * @param mayNotBegin why a folder without a marker must not be taken there
+ */
 export function strangeness(
-  marker: Marker | 'damaged' | null,
-  here: { root: string; remembered: string | null; boxId: string | null },
+  { marker, copy }: { marker: Marker | 'damaged' | null; copy: Marker | 'damaged' | null },
+  self: Self,
+  { root, mayNotBegin }: { root: string; mayNotBegin: string | null },
 ): Finding | null {
-  const { root, remembered, boxId } = here;
-  if (marker === null) {
+  const { remembered } = self;
+  if (marker === null && mayNotBegin !== null) {
     // Without its marker the folder may be the bare mount point, which is the box's own flash.
-    if (remembered === null) return null;
+    if (remembered === null) return absent('not_mounted', mayNotBegin);
     return absent('not_plugged', `the disk this box uses is not at ${root}: plug it in`);
+  }
+  if (marker === null) {
+    const isAnothers = copy !== null && (copy === 'damaged' || whose(copy, self) === 'foreign');
+    return remembered !== null || isAnothers ? { state: 'absent', ...unmarked(root) } : null;
   }
   const foreign = (reason: DiskReason, problem: string): Finding => ({ state: 'foreign', reason, problem });
   if (marker === 'damaged') {
@@ -124,11 +146,8 @@ export function strangeness(
     const problem = `${file} is damaged: remove it and what is in hearth/ to start afresh`;
     return foreign('marker_damaged', problem);
   }
-  const ours =
-    marker.diskId === remembered ||
-    (marker.boxId !== null && marker.boxId === boxId) ||
-    (marker.boxId === null && remembered === null);
-  if (ours) return null;
+  const owner = whose(marker, self);
+  if (owner === 'ours' || (owner === 'free' && remembered === null)) return null;
   const problem = 'the disk belongs to another Hearth box: adopt it on the dashboard, or plug in your own';
   return foreign('other_box', problem);
 }

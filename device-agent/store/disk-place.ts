@@ -1,9 +1,12 @@
+import type { Self } from './marker.ts';
+
 /** Why a disk's state is what it is: codes that a dashboard can put into the household's language. */
 export type DiskReason =
   | 'not_looked_at'
   | 'none_chosen'
   | 'not_plugged'
   | 'not_mounted'
+  | 'unmarked'
   | 'ejected'
   | 'letting_go'
   | 'other_box'
@@ -39,9 +42,5 @@ export interface NoSpot {
 
 /** Finds the disk: one fixed folder, or wherever the disk with the remembered id is mounted. */
 export interface DiskPlace {
-  /**
-   * @param remembered id of the disk this box uses; null before it has one
-   * @param boxId null before the box is paired
-   */
-  find(remembered: string | null, boxId: string | null): Promise<DiskSpot | NoSpot>;
+  find(self: Self): Promise<DiskSpot | NoSpot>;
 }

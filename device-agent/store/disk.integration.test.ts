@@ -42,7 +42,9 @@ test('disk: without the marker it remembers, the mount point is absent and never
   await rename(root, elsewhere);
   await mkdir(root);
   await until(() => disk.state === 'absent', 'the disk is absent');
-  assert.match(disk.problem ?? '', /plug it in/);
+  // Any folder of the system will do here, so this one may be the disk.
+  assert.equal(disk.reason, 'unmarked');
+  assert.match(disk.problem ?? '', /plug in the disk/);
   await new Promise((resolve) => setTimeout(resolve, 200));
   assert.deepEqual(await readdir(root), []);
   await rm(root, { recursive: true });
@@ -50,6 +52,56 @@ test('disk: without the marker it remembers, the mount point is absent and never
   await rename(elsewhere, root);
   await until(() => disk.state === 'ok', 'the disk is back');
 });
+
+test('disk: an agent that is not paired marks its disk as its own; a marker without that name is taken as before', async (t) => {
+  const first = await openStore(t);
+  const written = JSON.parse(await readFile(first.disk.layout.marker, 'utf8'));
+  const { agentId, ...old } = written;
+  assert.match(agentId, /^agent-/);
+  assert.deepEqual(JSON.parse(await readFile(first.disk.layout.markerCopy, 'utf8')), written);
+  const other = await openStore(t, { root: first.root });
+  assert.deepEqual([other.disk.state, other.disk.reason], ['foreign', 'other_box']);
+  await Promise.all([first.disk.close(), other.disk.close()]);
+  // As an agent of before has left it, on a box whose memory of it is lost, or not.
+  for (const stateDir of [undefined, first.stateDir]) {
+    await writeFile(first.disk.layout.marker, JSON.stringify(old));
+    const taken = await openStore(t, { root: first.root, stateDir });
+    assert.equal(taken.disk.state, 'ok');
+    const now = JSON.parse(await readFile(first.disk.layout.marker, 'utf8'));
+    const name = JSON.parse(await readFile(path.join(taken.stateDir, 'agent.json'), 'utf8')).agentId;
+    assert.deepEqual(now, { ...old, agentId: name });
+    assert.deepEqual(JSON.parse(await readFile(first.disk.layout.markerCopy, 'utf8')), now);
+    await taken.disk.close();
+  }
+});
+
+test('disk: a damaged name of its own is replaced, and the disk stays its own by its id', async (t) => {
+  const { disk, root, stateDir } = await openStore(t);
+  await disk.close();
+  await writeFile(path.join(stateDir, 'agent.json'), '{"v":1,"agentId":"agent-');
+  const again = await openStore(t, { root, stateDir });
+  assert.equal(again.disk.state, 'ok');
+  assert.equal(again.disk.id, disk.id);
+});
+
+test(
+  'disk: one that is full to the last byte is ours without our name on it, until there is room',
+  needsRoot,
+  async (t) => {
+    const root = await mountTmpfs(t, 8 * MIB);
+    const { disk, stateDir } = await openStore(t, { root });
+    await disk.close();
+    const { agentId: _, ...old } = JSON.parse(await readFile(disk.layout.marker, 'utf8'));
+    await writeFile(disk.layout.marker, JSON.stringify(old));
+    await writeFile(path.join(root, 'mine'), randomBytes(8 * MIB)).catch(() => undefined);
+    const again = await openStore(t, { root, stateDir, floorBytes: 1 });
+    assert.equal(again.disk.state, 'full');
+    assert.equal(again.disk.readable, true);
+    await rm(path.join(root, 'mine'));
+    await until(() => again.disk.state === 'ok', 'there is room');
+    assert.ok('agentId' in JSON.parse(await readFile(disk.layout.marker, 'utf8')));
+  },
+);
 
 test("disk: another box's disk is foreign and left alone", async (t) => {
   const other = await openStore(t, { boxId: OTHER });
@@ -225,8 +277,7 @@ test('disk: what is plugged in while a look is under way is seen by the next, at
       probeMs: 3_600_000,
       hungMs: 20,
       place: {
-        find: async (remembered, boxId) =>
-          plugged ? place.find(remembered, boxId) : new Promise((resolve) => looks.push(resolve)),
+        find: async (self) => (plugged ? place.find(self) : new Promise((resolve) => looks.push(resolve))),
       },
     },
   });

@@ -24,8 +24,8 @@ import type { DiskBounds, DiskUsage } from './disk-room.ts';
 import { capacityBytes, roomBytes } from './disk-room.ts';
 import { makeFolder } from './folders.ts';
 import { DiskLayout } from './layout.ts';
-import type { DiskMemory, Marker } from './marker.ts';
-import { freshMarker, readMarker, writeMarker } from './marker.ts';
+import type { DiskMemory, Self } from './marker.ts';
+import { Marking } from './marking.ts';
 import { pinned } from './pinned.ts';
 import { sweepTemporary } from './sweep.ts';
 
@@ -69,6 +69,7 @@ export class Disk {
   readonly #listeners: DiskListener[] = [];
   readonly #health: DiskHealth;
   readonly #latency = new DiskLatency();
+  readonly #marking: Marking;
   readonly #now: () => number;
   #finding: Finding = absent('not_looked_at', 'the disk has not been looked at yet');
   #usage: DiskUsage = { totalBytes: 0, freeBytes: 0 };
@@ -97,6 +98,7 @@ export class Disk {
   constructor(options: DiskOptions) {
     this.#options = options;
     this.#boxId = options.boxId;
+    this.#marking = new Marking(options.memory, options.stamp);
     this.#now = options.now ?? (() => performance.now());
     this.#health = new DiskHealth(options.quarantineMs);
   }
@@ -299,6 +301,7 @@ export class Disk {
     this.#finding = finding;
     if (!this.readable) {
       this.#laidOut = false;
+      this.#marking.forget();
       if (isReadable(before)) this.#epoch++;
     }
     if (before.state === finding.state && isReadable(before) === this.readable) return;
@@ -320,8 +323,10 @@ export class Disk {
 
   async #find(): Promise<Finding> {
     if (this.#held) return this.#held;
-    const remembered = await this.#options.memory.read();
-    const spot = await this.#options.place.find(remembered, this.#boxId);
+    const { memory, place } = this.#options;
+    const [remembered, agentId] = [await memory.read(), await memory.agentId()];
+    const self = { remembered, agentId, boxId: this.#boxId };
+    const spot = await place.find(self);
     if ('problem' in spot) {
       this.#spot = null;
       return absent(spot.reason, spot.problem);
@@ -340,7 +345,7 @@ export class Disk {
     }
     if (this.#health.quarantined && !this.#health.mayProbe(this.#now())) return MANY_ERRORS;
     try {
-      const finding = await this.#examine(spot, remembered);
+      const finding = await this.#examine(spot, self);
       if (!this.#health.quarantined) return finding;
       if (finding.state !== 'failing') this.#health.recovered();
       else this.#health.stillBad(this.#now());
@@ -352,37 +357,26 @@ export class Disk {
     }
   }
 
-  async #examine(spot: DiskSpot, remembered: string | null): Promise<Finding> {
+  async #examine(spot: DiskSpot, self: Self): Promise<Finding> {
     const { layout } = this;
-    const { memory } = this.#options;
     const found = await stat(layout.root);
     if (!found.isDirectory()) return absent('not_plugged', `${layout.root} is not a folder`);
-    const marker = await readMarker(layout.marker);
-    const stranger = strangeness(marker, { root: layout.root, remembered, boxId: this.#boxId });
+    const marks = await this.#marking.read(layout);
+    const stranger = strangeness(marks, self, spot);
     if (stranger) return stranger;
-    const owned = marker === 'damaged' ? null : marker;
-    if (owned === null && spot.mayNotBegin !== null) return absent('not_mounted', spot.mayNotBegin);
+    const known = marks.marker === 'damaged' ? null : marks.marker;
+    if (known) this.#id = known.diskId;
     await this.#measure(spot);
-    const mustMark = owned === null || (this.#boxId !== null && owned.boxId !== this.#boxId);
     try {
       await access(layout.root, constants.W_OK);
-      if (mustMark) await pinned(layout.root, spot.device, (root) => this.#mark(root, owned, remembered));
-      else if (remembered !== owned.diskId) await memory.write(owned.diskId);
+      const marker = await this.#marking.mark(spot, known, self);
+      this.#id = marker.diskId;
       if (!this.#laidOut) await pinned(layout.root, spot.device, (root) => this.#layOut(root));
+      await this.#marking.copy(spot, marker);
     } catch (error) {
       return findingOf(error, layout.root);
     }
-    if (owned) this.#id = owned.diskId;
     return this.#roomAndHealth();
-  }
-
-  /** The disk first, then our memory of it: killed in between, the next look finds a free disk marked for us. */
-  async #mark(root: string, owned: Marker | null, remembered: string | null): Promise<void> {
-    const fresh = freshMarker(this.#boxId, this.#options.stamp());
-    const marker = owned ? { ...owned, boxId: this.#boxId } : fresh;
-    await writeMarker(new DiskLayout(root).marker, marker);
-    this.#id = marker.diskId;
-    if (remembered !== marker.diskId) await this.#options.memory.write(marker.diskId);
   }
 
   /** Only here are folders made, right after the marker was seen: elsewhere a missing one means no disk. */

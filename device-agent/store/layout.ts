@@ -28,6 +28,10 @@ export class DiskLayout {
   get marker(): string {
     return path.join(this.root, '.hearth-disk.json');
   }
+  /** A copy of that: by it a disk is known again whose marker was deleted. */
+  get markerCopy(): string {
+    return path.join(this.home, 'disk.json');
+  }
   get home(): string {
     return path.join(this.root, 'hearth');
   }

@@ -7,7 +7,7 @@ const TEMPORARY = [
   /^asset-[0-9a-hjkmnp-tv-z]{16}\.json\.tmp$/,
   /^[0-9a-f]{64}\.journal\.tmp$/,
   /^(segment|batches)-\d{12}\.(log|json)\.tmp$/,
-  /^(index\.jsonl|index\.stale|evicted\.log|uplink\.json)\.tmp$/,
+  /^(index\.jsonl|index\.stale|evicted\.log|uplink\.json|disk\.json)\.tmp$/,
 ];
 
 /** Removes what a crash left half written. Before anything is written: a name may be in use later. */

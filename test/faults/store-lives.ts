@@ -198,10 +198,10 @@ export class Memory {
   }
 }
 
-/** Files that are no content: whose disk it is, the index, what was put out. */
+/** Files that are no content: whose disk it is (and that again), the index, what was put out. */
 const NOTES = [
   '.hearth-disk.json',
-  ...['index.jsonl', 'index.stale', 'evicted.log'].map((name) => `hearth/${name}`),
+  ...['disk.json', 'index.jsonl', 'index.stale', 'evicted.log'].map((name) => `hearth/${name}`),
 ];
 
 /** What lies below a disk's folder: bytes by kind, and the names of everything that belongs to none. */

@@ -23,6 +23,12 @@ export class TestHousehold {
     return response.json();
   }
 
+  /** Has the box do something. @throws Error with the status and the box's answer, when it will not */
+  async send(method: 'POST' | 'DELETE', path: string, body?: unknown): Promise<void> {
+    const response = await this.#call(method, path, body, await this.#enter());
+    await response.arrayBuffer();
+  }
+
   async #enter(): Promise<string> {
     const session = await (await this.#call('GET', '/api/session')).json();
     const { setupNeeded } = session as { setupNeeded: boolean };

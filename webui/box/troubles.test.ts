@@ -85,6 +85,9 @@ test('what the household did comes before what happened, each with the way back'
 test('a box for which no disk was picked asks for one, one whose disk went asks for that', () => {
   assert.equal(headline(box({ disk: { state: 'absent', reason: 'none_chosen' } })).name, 'nodisk');
   assert.equal(headline(box({ disk: { state: 'absent' } })).name, 'absent');
+  const unmarked = headline(box({ disk: { state: 'absent', reason: 'unmarked' } }));
+  assert.equal(unmarked.name, 'unmarked');
+  assert.deepEqual(unmarked.remedy, { page: 'storage' });
 });
 
 test('a used up month does not hide that the box is offline; it leads to where it can be changed', () => {
@@ -106,6 +109,7 @@ const DISK_REASONS: Record<DiskReason, true> = {
   none_chosen: true,
   not_plugged: true,
   not_mounted: true,
+  unmarked: true,
   ejected: true,
   letting_go: true,
   other_box: true,
@@ -137,6 +141,7 @@ test('every state of link and disk has words, and every trouble is found in one 
         { disk: { state: disk } },
         { disk: { state: disk, reason: 'none_chosen' } },
         { disk: { state: disk, reason: 'ejected' } },
+        { disk: { state: disk, reason: 'unmarked' } },
         { disk: { state: disk }, uplink: { pausedForMs: 1 } },
         { disk: { state: disk }, uplink: { monthUsedUp: true } },
       ]) {

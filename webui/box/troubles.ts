@@ -8,6 +8,7 @@ export const TROUBLES = [
   'paused',
   'ejected',
   'nodisk',
+  'unmarked',
   'absent',
   'foreign',
   'read_only',
@@ -43,6 +44,7 @@ const REMEDIES: Partial<Record<Trouble, Remedy>> = {
   paused: { press: 'resume' },
   ejected: { press: 'attach' },
   nodisk: { page: 'storage' },
+  unmarked: { page: 'storage' },
   foreign: { page: 'storage' },
   failing: { page: 'storage' },
   full: { page: 'storage' },
@@ -55,6 +57,7 @@ const FIRES: Record<Trouble, Fire> = {
   paused: 'embers',
   ejected: 'embers',
   nodisk: 'embers',
+  unmarked: 'cold',
   absent: 'cold',
   foreign: 'cold',
   read_only: 'cold',
@@ -75,10 +78,17 @@ export function troublesOf({ link, disk, uplink }: Parts): Trouble[] {
   if (link.state !== 'online') found.add(link.state);
   if (uplink.pausedForMs !== null) found.add('paused');
   if (uplink.monthUsedUp) found.add('monthUsedUp');
-  if (disk.reason === 'ejected') found.add('ejected');
-  else if (disk.reason === 'none_chosen') found.add('nodisk');
-  else if (disk.state !== 'ok') found.add(disk.state);
+  const ofDisk = diskTrouble(disk);
+  if (ofDisk) found.add(ofDisk);
   return TROUBLES.filter((each) => found.has(each));
+}
+
+/** What is the matter with the disk; null: nothing. */
+export function diskTrouble({ state, reason }: Pick<BoxStatus['disk'], 'state' | 'reason'>): Trouble | null {
+  if (reason === 'ejected') return 'ejected';
+  if (reason === 'none_chosen') return 'nodisk';
+  if (reason === 'unmarked') return 'unmarked';
+  return state === 'ok' ? null : state;
 }
 
 /** Says how the box is in one sentence, and the one thing to do. */

@@ -13,12 +13,15 @@ export const pagesEn = {
   'disk.limitAt': 'Limit {n}',
   'disk.floorAt': 'Always free {n}',
   'disk.noneChosen': 'No disk yet',
+  'disk.unmarked': 'Without a mark',
   'disk.why.not_looked_at': 'The box is just looking at it.',
   'disk.why.not_plugged': 'The disk this box used is not plugged in.',
   'disk.why.not_mounted': 'The disk is plugged in, but its file system could not be opened.',
+  'disk.why.unmarked':
+    'The file that says whose disk it is (.hearth-disk.json) is not on it. It was deleted, or this is another disk.',
   'disk.why.letting_go': 'The box is letting go of the disk.',
-  'disk.why.other_box': 'It carries the mark of another box. You can let this box take it over: change disk.',
-  'disk.why.marker_damaged': 'Its mark cannot be read. You can let this box take it over: change disk.',
+  'disk.why.other_box': 'It carries the mark of another box. You can let this box take it over.',
+  'disk.why.marker_damaged': 'Its mark cannot be read. You can let this box take it over.',
   'disk.why.read_only':
     'Its file system is read-only. It may have a write lock or need a check on a computer.',
   'disk.why.below_floor': 'The reserve that stays free for you has been reached.',

@@ -33,11 +33,13 @@ export const wizardEn = {
   'disks.none': 'No disk is plugged in. Plug a USB disk into the box; it appears here by itself.',
   'disks.pickOne': 'Pick a disk.',
   'disks.mustAgree': 'Confirm that this box may take the disk over, or pick another one.',
+  'disks.mustAgreeHere': 'Confirm that this box may use the disk.',
   'disks.unnamed': 'Disk {device}',
   'disks.inUse': 'In use',
   'disks.state.free': 'Ready to use',
   'disks.state.ours': "This box's disk",
   'disks.state.foreign': "Another box's disk",
+  'disks.state.unmarked': "Hearth's content, no mark",
   'disks.state.unsuitable': 'Cannot be used',
   'disks.room': '{free} free of {total}',
   'disks.removable': 'removable',
@@ -52,4 +54,8 @@ export const wizardEn = {
   'disks.foreign.text':
     'If this box takes it over, the other box can no longer use it. Your own files on it are not touched.',
   'disks.foreign.agree': 'Yes, this box takes the disk over',
+  'disks.unmarked.title': 'Nothing on this disk says that it is this box’s.',
+  'disks.unmarked.text':
+    'If the right disk is only unplugged, plug it in instead. What Hearth keeps on this one is found again and checked. Your own files on it are not touched.',
+  'disks.unmarked.agree': 'Yes, this is the disk the box is to use',
 } as const;

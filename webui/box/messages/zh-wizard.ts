@@ -33,11 +33,13 @@ export const wizardZh: { readonly [K in keyof typeof wizardEn]: string } = {
   'disks.none': '没有插入硬盘。请把 USB 硬盘插到盒子上，它会自动出现在这里。',
   'disks.pickOne': '请选择一块硬盘。',
   'disks.mustAgree': '请确认由这台盒子接管硬盘，或选择另一块。',
+  'disks.mustAgreeHere': '请确认这台盒子可以使用这块硬盘。',
   'disks.unnamed': '硬盘 {device}',
   'disks.inUse': '使用中',
   'disks.state.free': '可以使用',
   'disks.state.ours': '本盒子的硬盘',
   'disks.state.foreign': '另一台盒子的硬盘',
+  'disks.state.unmarked': '有 Hearth 的内容，没有标记',
   'disks.state.unsuitable': '无法使用',
   'disks.room': '可用 {free}，共 {total}',
   'disks.removable': '可移动',
@@ -51,4 +53,8 @@ export const wizardZh: { readonly [K in keyof typeof wizardEn]: string } = {
   'disks.foreign.title': '这块硬盘存有另一台 Hearth 盒子的内容。',
   'disks.foreign.text': '由这台盒子接管后，另一台盒子将无法再使用它。硬盘上您自己的文件不受影响。',
   'disks.foreign.agree': '确认由这台盒子接管硬盘',
+  'disks.unmarked.title': '这块硬盘上没有任何标记表明它属于这台盒子。',
+  'disks.unmarked.text':
+    '如果正确的硬盘只是没有插入，请改为插上它。Hearth 存放在这块硬盘上的内容会被重新找到并检查。硬盘上您自己的文件不受影响。',
+  'disks.unmarked.agree': '确认盒子应使用这块硬盘',
 };

@@ -2,22 +2,21 @@ import type { ComponentChildren } from 'preact';
 import { useRef, useState } from 'preact/hooks';
 import type { BoxDisk, BoxDisks } from '#protocol/http-box.ts';
 import { Badge, Button, Fault, Loaded, Note, type Tone } from '../../shared/components/basics.tsx';
-import { Check, Choices, Form } from '../../shared/components/form.tsx';
+import { Choices, Form } from '../../shared/components/form.tsx';
 import { formatBytes } from '../../shared/format.ts';
-import { refreshQueries, useAction, useQuery } from '../../shared/query.ts';
+import { useAction, useQuery } from '../../shared/query.ts';
 import { api } from '../state.ts';
 import { hasText, t } from '../text.ts';
+import { Agreement, doubtOf, takeDisk } from './disk-taking.tsx';
 
 const TONES: Record<BoxDisk['state'], Tone> = {
   ours: 'good',
   free: 'plain',
   foreign: 'warn',
+  unmarked: 'warn',
   unsuitable: 'plain',
 };
-/** Adopting a disk reads what lies on it. */
-const CHOOSE_TIMEOUT_MS = 60_000;
-
-/** The disks that are plugged in, to pick one; a foreign one only after a clear word. */
+/** The disks that are plugged in, to pick one; a foreign one, or one without a mark, only after a clear word. */
 export function DiskPicker(props: {
   button: string;
   onDone: () => void;
@@ -30,8 +29,7 @@ export function DiskPicker(props: {
   const [adopt, setAdopt] = useState(false);
   const [tried, setTried] = useState(false);
   const action = useAction(async (mount: string) => {
-    await api.send('POST', '/disk', { mount, adopt }, CHOOSE_TIMEOUT_MS);
-    for (const path of ['/disks', '/status', '/settings']) refreshQueries(path);
+    await takeDisk(mount, adopt);
     props.onDone();
   });
   if (disks.data && disks.data.fixed !== null) {
@@ -58,14 +56,14 @@ export function DiskPicker(props: {
         const mount = picked ?? kept ?? startWith(items);
         proposed.current = mount;
         const disk = items.find((each) => each.mount === mount);
-        const foreign = disk?.state === 'foreign';
+        const doubt = doubtOf(disk?.state);
         const missing =
-          tried && !disk ? t('disks.pickOne') : tried && foreign && !adopt ? t('disks.mustAgree') : null;
+          tried && !disk ? t('disks.pickOne') : tried && doubt && !adopt ? t('disks.mustAgree') : null;
         return (
           <Form
             onSubmit={() => {
               setTried(true);
-              if (disk && (!foreign || adopt)) action.run(disk.mount);
+              if (disk && (!doubt || adopt)) action.run(disk.mount);
             }}
           >
             {items.length === 0 ? (
@@ -90,13 +88,7 @@ export function DiskPicker(props: {
                 }))}
               />
             )}
-            {foreign ? (
-              <Note tone="warn">
-                <p class="strong">{t('disks.foreign.title')}</p>
-                <p>{t('disks.foreign.text')}</p>
-                <Check label={t('disks.foreign.agree')} checked={adopt} onChange={setAdopt} />
-              </Note>
-            ) : null}
+            {doubt ? <Agreement doubt={doubt} checked={adopt} onChange={setAdopt} /> : null}
             {missing ? (
               <p class="fault" role="alert">
                 {missing}
@@ -120,7 +112,7 @@ export function DiskPicker(props: {
 /** What is in use already, else the one disk that can be meant. */
 function startWith(items: BoxDisk[]): string | null {
   const chosen = items.find((disk) => disk.chosen) ?? items.find((disk) => disk.state === 'ours');
-  const usable = items.filter((disk) => disk.state === 'free');
+  const usable = items.filter((disk) => disk.state === 'free' || disk.state === 'unmarked');
   return chosen?.mount ?? (usable.length === 1 ? (usable[0]?.mount ?? null) : null);
 }
 

@@ -10,6 +10,7 @@ import { hasText, t } from '../text.ts';
 export function DiskBadge({ disk }: { disk: BoxStatus['disk'] }) {
   if (disk.reason === 'ejected') return <Badge>{t('disk.ejected')}</Badge>;
   if (disk.reason === 'none_chosen') return <Badge tone="warn">{t('disk.noneChosen')}</Badge>;
+  if (disk.reason === 'unmarked') return <Badge tone="warn">{t('disk.unmarked')}</Badge>;
   return <Badge tone={DISK_TONES[disk.state]}>{t(`disk.${disk.state}`)}</Badge>;
 }
 

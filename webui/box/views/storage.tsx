@@ -18,9 +18,11 @@ import { refreshQueries, useAction, useQuery } from '../../shared/query.ts';
 import { useStatus } from '../live.ts';
 import { api, changeSettings, useSettings } from '../state.ts';
 import { t } from '../text.ts';
+import { diskTrouble } from '../troubles.ts';
 import { fromField, toField } from '../units.ts';
 import { DiskBadge, Usage, whyDisk } from './disk.tsx';
 import { DiskPicker } from './disk-picker.tsx';
+import { doubtInUse, TakeDialog } from './disk-taking.tsx';
 
 const DISK_TIMEOUT_MS = 60_000;
 const GIB_64M = 64 * 1024 * 1024;
@@ -55,6 +57,7 @@ function InUse({ status, bounds }: { status: BoxStatus; bounds: DiskSettings | n
   const { disk } = status;
   const disks = useQuery<BoxDisks>(api, '/disks', 10_000);
   const [choosing, setChoosing] = useState(false);
+  const [taking, setTaking] = useState(false);
   const done = () => {
     for (const path of ['/status', '/disks']) refreshQueries(path);
   };
@@ -68,6 +71,8 @@ function InUse({ status, bounds }: { status: BoxStatus; bounds: DiskSettings | n
     done();
   });
   const ejected = disk.reason === 'ejected';
+  const doubt = doubtInUse(disk);
+  const fixed = disks.data?.fixed ?? null;
   const why = whyDisk(disk);
   const may = disks.data !== undefined;
   const used = disks.data?.items.find((each) => each.chosen);
@@ -79,7 +84,7 @@ function InUse({ status, bounds }: { status: BoxStatus; bounds: DiskSettings | n
         </Note>
       ) : disk.state !== 'ok' ? (
         <Note tone={disk.state === 'slow' || disk.state === 'full' ? 'warn' : 'bad'}>
-          <p>{t(`head.${disk.reason === 'none_chosen' ? 'nodisk' : disk.state}.text`)}</p>
+          <p>{t(`head.${diskTrouble(disk) ?? 'absent'}.text`)}</p>
           {why ? <p class="detail">{why}</p> : null}
         </Note>
       ) : null}
@@ -106,21 +111,42 @@ function InUse({ status, bounds }: { status: BoxStatus; bounds: DiskSettings | n
             <Button kind="primary" busy={attach.busy} onClick={() => attach.run()}>
               {t('act.attach')}
             </Button>
-          ) : disk.state === 'absent' ? null : (
+          ) : disk.state === 'absent' || disk.state === 'foreign' ? null : (
             <Button icon="eject" busy={eject.busy} onClick={() => eject.run()}>
               {t('storage.eject')}
             </Button>
           )}
-          {disks.data?.fixed === null ? (
-            <Button onClick={() => setChoosing(true)}>
-              {t(disk.reason === 'none_chosen' ? 'storage.choose' : 'storage.change')}
+          {fixed === null ? (
+            <Button kind={doubt ? 'primary' : undefined} onClick={() => setChoosing(true)}>
+              {t(
+                disk.reason === 'none_chosen'
+                  ? 'storage.choose'
+                  : doubt === 'unmarked'
+                    ? 'wizard.disk.button'
+                    : 'storage.change',
+              )}
+            </Button>
+          ) : doubt ? (
+            <Button kind="primary" onClick={() => setTaking(true)}>
+              {t('wizard.disk.button')}
             </Button>
           ) : null}
         </div>
       ) : null}
+      {taking && doubt && fixed !== null ? (
+        <TakeDialog
+          doubt={doubt}
+          folder={fixed}
+          onClose={() => setTaking(false)}
+          onDone={() => {
+            setTaking(false);
+            toast(t('storage.changed'));
+          }}
+        />
+      ) : null}
       {choosing ? (
         <Dialog title={t('storage.change')} onClose={() => setChoosing(false)}>
-          <p class="soft">{t('storage.changeLead')}</p>
+          {doubt ? null : <p class="soft">{t('storage.changeLead')}</p>}
           <DiskPicker
             button={t('wizard.disk.button')}
             back={<Button onClick={() => setChoosing(false)}>{t('common.cancel')}</Button>}
