@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { AGENT_VERSION } from '#agent/version.ts';
@@ -7,6 +7,7 @@ import { compress, pack } from '../archive.ts';
 import type { Executable } from '../executable/build.ts';
 import type { SigningKey } from '../openwrt/usign.ts';
 import { signText } from '../openwrt/usign.ts';
+import { makeFolder } from '../out-folder.ts';
 import type { PayloadFile, PayloadOptions } from '../payload.ts';
 import { programPayload, stage } from '../payload.ts';
 
@@ -24,19 +25,28 @@ export function linuxPayload(executable: Executable, options?: PayloadOptions): 
   ];
 }
 
+type ReleaseOptions = { epochS: number; key: SigningKey | null } & PayloadOptions;
+
 /**
  * Writes a release for Linux with systemd: an archive for each executable, their hashes, the signature over those, and
  * install.sh, which checks them.
  * @param epochS of every file in the archives, seconds since 1970
  * @param key null: not signed, and install.sh will not take it
+ * @throws HearthError `bad_request` when something else than a release is in the folder
  */
 export async function writeRelease(
   executables: readonly Executable[],
   folder: string,
-  options: { epochS: number; key: SigningKey | null } & PayloadOptions,
+  options: ReleaseOptions,
 ): Promise<void> {
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
+  await makeFolder(folder, 'install.sh', (draft) => fill(executables, draft, options));
+}
+
+async function fill(
+  executables: readonly Executable[],
+  folder: string,
+  options: ReleaseOptions,
+): Promise<void> {
   const sums: string[] = [];
   for (const executable of executables) {
     const name = `hearth-agent_${AGENT_VERSION}_${executable.target.name}.tar.gz`;

@@ -1,8 +1,9 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Base } from '../executable/build.ts';
 import { buildExecutable } from '../executable/build.ts';
+import { makeFolder } from '../out-folder.ts';
 import type { PayloadFile } from '../payload.ts';
 import type { Target } from '../targets.ts';
 import { targetOfOpenwrt } from '../targets.ts';
@@ -38,7 +39,7 @@ export async function buildIpkFeed(options: FeedOptions, key: SigningKey | null)
   const work = mkdtempSync(path.join(tmpdir(), 'hearth-feed-'));
   try {
     const packed = new Map<readonly PayloadFile[], IpkData>();
-    return await eachArch(options, async (facts, folder) => {
+    return await eachArch(options, 'Packages', async (facts, folder) => {
       for (const one of facts) {
         const data =
           packed.get(one.files) ??
@@ -60,15 +61,19 @@ export async function buildIpkFeed(options: FeedOptions, key: SigningKey | null)
  */
 export async function buildApkFeed(options: FeedOptions, keyFile: string | null): Promise<string[]> {
   const apk = findApk();
-  return eachArch(options, async (facts, folder) => {
+  return eachArch(options, 'packages.adb', async (facts, folder) => {
     for (const one of facts) await writeApk(apk, one, folder, options.epochS);
     await writeApkIndex(apk, folder, keyFile, options.epochS);
   });
 }
 
-/** One executable for all architectures it runs on, so that all hold the same bytes. */
+/**
+ * One executable for all architectures it runs on, so that all hold the same bytes.
+ * @param mark the index, by which a folder of packages is known
+ */
 async function eachArch(
   { archs, base, out, root, log = () => {} }: FeedOptions,
+  mark: string,
   write: (facts: PackageFacts[], folder: string) => Promise<void>,
 ): Promise<string[]> {
   const targets = new Map(archs.map((arch) => [arch, targetOfOpenwrt(arch)]));
@@ -83,10 +88,9 @@ async function eachArch(
       payloads.set(target, files);
     }
     const folder = path.join(out, arch);
-    rmSync(folder, { recursive: true, force: true });
-    mkdirSync(folder, { recursive: true });
     log(`packages and index for ${arch}`);
-    await write([agentPackage(arch, files), luciPackage(luci)], folder);
+    const facts = [agentPackage(arch, files), luciPackage(luci)];
+    await makeFolder(folder, mark, (draft) => write(facts, draft));
     folders.push(folder);
   }
   return folders;

@@ -1,22 +1,11 @@
 import { createHash } from 'node:crypto';
-import {
-  chmodSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { AGENT_VERSION } from '#agent/version.ts';
-import { HearthError } from '#protocol/errors.ts';
 import { compress, pack } from '../archive.ts';
 import type { Executable } from '../executable/build.ts';
+import { makeFolder } from '../out-folder.ts';
 import type { PayloadOptions } from '../payload.ts';
 import { stage } from '../payload.ts';
 import { agentPayload } from './payload.ts';
@@ -36,22 +25,9 @@ export async function writeFeed(
   folder: string,
   { url, epochS, ...payload }: { url: string; epochS: number } & PayloadOptions,
 ): Promise<void> {
-  const isThere = existsSync(folder) && readdirSync(folder).length > 0;
-  if (isThere && !existsSync(path.join(folder, 'hearth-agent', 'Makefile'))) {
-    throw new HearthError(
-      'bad_request',
-      `${folder} has something else in it: name a folder that is empty or new`,
-    );
-  }
-  mkdirSync(path.dirname(folder), { recursive: true });
-  const made = mkdtempSync(`${folder}.`);
-  try {
-    await fill(executables, made, { url, epochS, ...payload });
-    rmSync(folder, { recursive: true, force: true });
-    renameSync(made, folder);
-  } finally {
-    rmSync(made, { recursive: true, force: true });
-  }
+  await makeFolder(folder, path.join('hearth-agent', 'Makefile'), (draft) =>
+    fill(executables, draft, { url, epochS, ...payload }),
+  );
 }
 
 async function fill(
@@ -59,7 +35,6 @@ async function fill(
   folder: string,
   { url, epochS, ...payload }: { url: string; epochS: number } & PayloadOptions,
 ): Promise<void> {
-  chmodSync(folder, 0o755);
   cpSync(FEED, folder, { recursive: true });
   const archives = path.join(folder, 'archives');
   mkdirSync(archives);
