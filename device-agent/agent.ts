@@ -295,6 +295,8 @@ export class Agent {
       boxId: () => this.#membership.boxId,
       relays: () => this.#membership.settings?.dashboardUrls ?? [],
       serve: (connection, visitor) => this.#lan.takeAway(connection, visitor),
+      end: (sessions) => this.#membership.session?.endAway(sessions) ?? Promise.resolve(false),
+      isLinked: () => this.#membership.session?.online ?? false,
       log,
     });
     this.#away.onChange(() => this.#membership.session?.beat());
@@ -449,6 +451,7 @@ export class Agent {
           meter: this.#meter,
         }),
       onSources: (sources) => this.#fetching.peers.take(sources),
+      onAwaySessions: ({ sessions }) => this.#away.tell(sessions),
       onDialled: (message) => this.#reach.dialled(message),
       onEvictionsVerdict: (verdict) => this.#evictor.verdict(verdict),
       onGreeted: () => {

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { timeSchema } from './asset.ts';
+import { awayEndSchema, awaySessionSchema } from './away.ts';
 import { claimCodeSchema } from './ids.ts';
 import { assetStateSchema, diskStateSchema, earningsSchema } from './messages.ts';
 import { updateProgressSchema } from './release.ts';
@@ -249,8 +250,12 @@ export const boxAwaySchema = z.object({
   /** When somebody came in from away, and from which address; null: nobody yet. */
   lastUsedAt: timeSchema.nullable(),
   lastFrom: z.string().nullable(),
+  /** Who is in now, by the fleet's word; null: it has told nothing (it is older, or cannot be reached). */
+  sessions: z.array(awaySessionSchema).nullable(),
 });
 export type BoxAway = z.infer<typeof boxAwaySchema>;
+/** `POST /api/away/end` ends sessions. */
+export const boxAwayEndSchema = awayEndSchema.pick({ sessions: true });
 /** `POST /api/away` switches it on, or makes another key; the key is shown this once. */
 export const boxAwayKeySchema = boxAwaySchema.extend({ key: z.string() });
 export type BoxAwayKey = z.infer<typeof boxAwayKeySchema>;
@@ -279,6 +284,7 @@ export const ACTIVITY_KINDS = [
   'away_on',
   'away_off',
   'away_used',
+  'away_ended',
 ] as const;
 /** `GET /api/activity`, newest first, at most 200, kept in memory. Texts are made by the dashboard from `kind`. */
 export const activitySchema = z.object({

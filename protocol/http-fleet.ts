@@ -6,6 +6,7 @@ import {
   sha256Schema,
   timeSchema,
 } from './asset.ts';
+import { awaySessionSchema } from './away.ts';
 import {
   assetIdSchema,
   assignmentIdSchema,
@@ -24,6 +25,7 @@ import {
   textSchema,
 } from './messages.ts';
 import { CERTIFICATE_PROBLEMS } from './reach.ts';
+import { NO_UPDATES } from './rollout.ts';
 
 /** Bodies of the fleet's HTTP API, `/api/v1`. Responses are what the console and the CLI read. */
 
@@ -143,6 +145,13 @@ export const boxDetailSchema = boxSchema.extend({
       problem: z.string().nullable(),
     })
     .nullable(),
+  /** Whether its household has its dashboard opened from away, and who is in there now, newest first. */
+  away: z.object({
+    on: z.boolean(),
+    sessions: z.array(awaySessionSchema.extend({ seenAt: timeSchema, idleEndsAt: timeSchema })),
+  }),
+  /** Why rollouts leave it out; null: they do not. */
+  noUpdates: z.enum(NO_UPDATES).nullable(),
   hardware: hardwareSchema.nullable(),
   placements: z.array(placementSchema),
   commands: z.array(

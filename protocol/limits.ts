@@ -49,6 +49,10 @@ export const LIMITS = {
   certificateChainChars: 32_000,
   /** Relays a box is told of. */
   relays: 16,
+  /** Boxes named of those that rollouts leave out. */
+  leftOutBoxes: 10,
+  /** Sessions at one box's dashboard from away at once; one more ends the oldest. */
+  awaySessions: 20,
   /** Metadata files in one publication of releases. */
   metadataFiles: 300,
   /** Boxes named by one rollout. */

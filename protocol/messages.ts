@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { assetManifestSchema, sha256Schema, timeSchema } from './asset.ts';
+import { awayEndSchema, awaySessionsSchema } from './away.ts';
 import { HearthError } from './errors.ts';
 import { evictionsSchema, evictionsVerdictSchema } from './evictions.ts';
 import { assetIdSchema, boxIdSchema, commandIdSchema, deliveryBatchIdSchema, siteIdSchema } from './ids.ts';
@@ -231,6 +232,7 @@ const UP = {
   reply: replySchema,
   'sources-wanted': sourcesWantedSchema,
   evictions: evictionsSchema,
+  'away-end': awayEndSchema,
   'dial-wanted': dialWantedSchema,
   'certificate-request': certificateRequestSchema,
   update: updateSchema,
@@ -399,6 +401,7 @@ const DOWN = {
   sources: sourcesSchema,
   'evictions-verdict': evictionsVerdictSchema,
   dialled: dialledSchema,
+  'away-sessions': awaySessionsSchema,
 } as const;
 
 // ---------------------------------------------------------------------------------------------- both ways

@@ -78,6 +78,13 @@ export const ROLLOUT_EVENTS = [
 ] as const;
 export type RolloutEventKind = (typeof ROLLOUT_EVENTS)[number];
 
+/**
+ * Why rollouts leave a box out: its agent was started by something else than its launcher (from the sources, or by a
+ * version of before updates); its package brought no root of trust.
+ */
+export const NO_UPDATES = ['not_launched', 'no_root'] as const;
+export type NoUpdates = (typeof NO_UPDATES)[number];
+
 /** Whom a rollout is for: all conditions together; an empty one is for every box that can be updated. */
 export const rolloutSelectorSchema = z.object({
   architectures: z.array(architectureSchema).max(3).optional(),
@@ -179,4 +186,15 @@ export const rolloutDetailSchema = rolloutSchema.extend({
 export type RolloutDetail = z.infer<typeof rolloutDetailSchema>;
 
 /** `GET /rollouts`, newest first. */
-export const rolloutListSchema = z.object({ items: z.array(rolloutSchema) });
+export const rolloutListSchema = z.object({
+  items: z.array(rolloutSchema),
+  /** Boxes that no rollout reaches, by the reason: how many, and the first of them. */
+  leftOut: z.array(
+    z.object({
+      why: z.enum(NO_UPDATES),
+      count,
+      boxes: z.array(z.object({ id: boxIdSchema, label: z.string() })).max(LIMITS.leftOutBoxes),
+    }),
+  ),
+});
+export type RolloutList = z.infer<typeof rolloutListSchema>;

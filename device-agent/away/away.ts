@@ -4,6 +4,8 @@ import type { Logger } from 'pino';
 import * as z from 'zod';
 import type { ActivityLog } from '#agent/activity/activity.ts';
 import { readTextIfAny, writeFileDurably } from '#agent/durable/durable-file.ts';
+import type { AwaySession } from '#protocol/away.ts';
+import { HearthError } from '#protocol/errors.ts';
 import type { BoxAway, BoxAwayKey } from '#protocol/http-box.ts';
 import { awayKeyHash, newAwayKey } from '#protocol/ids.ts';
 import { dashboardUrl } from '#protocol/relay.ts';
@@ -40,6 +42,9 @@ export interface AwayParts {
   relays: () => readonly string[];
   /** Hands a connection to the dashboard. */
   serve: (connection: Duplex, from: AwayVisitor) => void;
+  /** Asks the fleet to end sessions; false: it did not get that. */
+  end: (sessions: string[]) => Promise<boolean>;
+  isLinked: () => boolean;
   log: Logger;
 }
 
@@ -62,6 +67,8 @@ export class Away {
   /** When each address was last here, by the monotonic clock. */
   readonly #visits = new Map<string, number>();
   #kept: Kept = NEVER;
+  /** Who is in, as the fleet last told; null: it has not. */
+  #sessions: AwaySession[] | null = null;
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(stateDir: string, parts: AwayParts) {
@@ -94,7 +101,9 @@ export class Away {
     const { keySha256, since, lastUsedAt, lastFrom } = this.#kept;
     const boxId = this.#parts.boxId();
     const urls = boxId === null ? [] : this.#parts.relays().map((base) => dashboardUrl(base, boxId));
-    return { on: keySha256 !== null, urls, since, lastUsedAt, lastFrom };
+    // What was told before the link broke may be over.
+    const sessions = keySha256 !== null && this.#parts.isLinked() ? this.#sessions : null;
+    return { on: keySha256 !== null, urls, since, lastUsedAt, lastFrom, sessions };
   }
 
   /** Switches it on with a new key: who came in by the old one is out. */
@@ -103,6 +112,27 @@ export class Away {
     await this.#change({ keySha256: awayKeyHash(key), since: this.#parts.stamp() });
     this.#parts.activity.add('away_on');
     return { ...this.view(), key };
+  }
+
+  /** The fleet tells who is in now. */
+  tell(sessions: AwaySession[]): void {
+    this.#sessions = sessions;
+  }
+
+  /**
+   * Ends sessions; the fleet tells who is left.
+   * @throws HearthError `unavailable` when it cannot be asked
+   */
+  async end(sessions: string[]): Promise<BoxAway> {
+    // A fleet that tells of none does not know of ending them.
+    if (this.#sessions === null || !(await this.#parts.end(sessions))) {
+      throw new HearthError(
+        'unavailable',
+        'The fleet cannot be asked now. Another key, or switching this off, ends everything at once.',
+      );
+    }
+    this.#parts.activity.add('away_ended', { n: sessions.length });
+    return this.view();
   }
 
   async turnOff(): Promise<BoxAway> {
@@ -164,6 +194,8 @@ export class Away {
     // Who switches it off from away is to see that it is off; nobody else gets anything that fast.
     setTimeout(() => this.close(), GOODBYE_MS).unref();
     this.#visits.clear();
+    // All of them are over with the key.
+    this.#sessions &&= [];
     for (const listener of this.#listeners) listener();
   }
 

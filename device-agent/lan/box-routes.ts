@@ -1,7 +1,13 @@
 import { within } from '#agent/disks/places.ts';
 import { HearthError } from '#protocol/errors.ts';
 import { settingsChangeSchema } from '#protocol/household.ts';
-import { contentQuerySchema, diskChoiceSchema, pairSchema, pauseSchema } from '#protocol/http-box.ts';
+import {
+  boxAwayEndSchema,
+  contentQuerySchema,
+  diskChoiceSchema,
+  pairSchema,
+  pauseSchema,
+} from '#protocol/http-box.ts';
 import type { Routes } from './api.ts';
 import { present, readBody, readQuery } from './api.ts';
 import type { BoxView } from './box-view.ts';
@@ -37,6 +43,10 @@ export function awayRoutes(view: BoxView): Routes {
     'GET /away': () => present(view.away).view(),
     'POST /away': () => present(view.away).turnOn(),
     'DELETE /away': () => present(view.away).turnOff(),
+    'POST /away/end': async ({ request }) => {
+      const { sessions } = await readBody(request, boxAwayEndSchema);
+      return present(view.away).end(sessions);
+    },
   };
 }
 

@@ -42,6 +42,7 @@ export interface AwayView {
   view: () => BoxAway;
   turnOn: () => Promise<BoxAwayKey>;
   turnOff: () => Promise<BoxAway>;
+  end: (sessions: string[]) => Promise<BoxAway>;
 }
 
 export interface ReachView {

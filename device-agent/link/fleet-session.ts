@@ -45,6 +45,7 @@ export interface FleetSessionOptions {
   onState: (state: LinkState, problem: string | null) => void;
   /** Other boxes that hold an object this box asked about. */
   onSources: (sources: DownMessage<'sources'>) => void;
+  onAwaySessions: (message: DownMessage<'away-sessions'>) => void;
   onDialled: (dialled: DownMessage<'dialled'>) => void;
   onEvictionsVerdict: (verdict: DownMessage<'evictions-verdict'>) => void;
   /** The fleet has been greeted: what waited for the link can be told. */
@@ -83,6 +84,7 @@ export class FleetSession {
         this.#earnings = earnings;
       },
       onSources: options.onSources,
+      onAwaySessions: options.onAwaySessions,
       onDialled: options.onDialled,
       onEvictionsVerdict: options.onEvictionsVerdict,
       onRefused: (code, reason) => activity.add('command_refused', { code, reason: reason.slice(0, 200) }),
@@ -201,6 +203,11 @@ export class FleetSession {
   /** What a heartbeat tells has changed: the next one goes now. */
   beat(): void {
     if (this.#link.online) this.#beat();
+  }
+
+  /** Asks the fleet to end sessions at the dashboard from away; false when the fleet did not get it. */
+  async endAway(sessions: string[]): Promise<boolean> {
+    return this.#link.online && this.#link.publish('away-end', { ...this.#base(), sessions });
   }
 
   /** Proposes evictions, or tells of them; false when the fleet did not get it. */

@@ -24,6 +24,7 @@ export interface InboxOptions {
   onDeliveriesAck: (ack: DownMessage<'deliveries-ack'>) => void;
   onEarnings: (earnings: Earnings) => void;
   onSources: (sources: DownMessage<'sources'>) => void;
+  onAwaySessions: (message: DownMessage<'away-sessions'>) => void;
   onDialled: (dialled: DownMessage<'dialled'>) => void;
   onEvictionsVerdict: (verdict: DownMessage<'evictions-verdict'>) => void;
   onRefused: (code: ErrorCode, reason: string) => void;
@@ -80,6 +81,9 @@ export class Inbox {
           return;
         case 'deliveries-ack':
           this.#options.onDeliveriesAck(parseDown('deliveries-ack', payload));
+          return;
+        case 'away-sessions':
+          this.#options.onAwaySessions(parseDown('away-sessions', payload));
           return;
         case 'dialled':
           this.#options.onDialled(parseDown('dialled', payload));

@@ -16,7 +16,9 @@ import {
 } from '#fleet/database/schema.ts';
 import { earningsOf } from '#fleet/ledger/earnings.ts';
 import { accountOf } from '#fleet/ledger/ledger.ts';
+import { openSessions } from '#fleet/relay/away/listing.ts';
 import { relayedBoxes } from '#fleet/relay/standing.ts';
+import { whyLeftOut } from '#fleet/rollouts/left-out.ts';
 import { askSpotCheck } from '#fleet/spot-checks/spot-checks.ts';
 import { HearthError } from '#protocol/errors.ts';
 import type { Box, BoxDetail, boxCommandSchema } from '#protocol/http-fleet.ts';
@@ -134,6 +136,11 @@ export async function boxDetail(db: Database, boxId: string): Promise<BoxDetail>
           problem: certificate.problem,
         }
       : null,
+    away: {
+      on: row.heartbeat?.away?.keySha256 !== undefined,
+      sessions: (await openSessions(db, [boxId])).get(boxId) ?? [],
+    },
+    noUpdates: await whyLeftOut(db, boxId),
     hardware: row.hardware,
     placements: await listPlacements(db, { boxId }),
     commands: recent.map((command) => ({

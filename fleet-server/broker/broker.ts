@@ -7,12 +7,19 @@ import { admitBox, noLongerAdmitted } from '#fleet/boxes/admission.ts';
 import { bodyOf, due, makeDue, markSent, RESEND_MS } from '#fleet/commands/outbox.ts';
 import { type Database, isValueRefused } from '#fleet/database/database.ts';
 import type { FleetKeys } from '#fleet/keys/fleet-keys.ts';
+import { openSessions } from '#fleet/relay/away/listing.ts';
 import { type Reach, reachOf } from '#fleet/relay/standing.ts';
 import { deliveryKeyFor } from '#protocol/delivery-token.ts';
 import { HearthError, messageOf } from '#protocol/errors.ts';
 import { newId } from '#protocol/ids.ts';
 import { LIMITS } from '#protocol/limits.ts';
-import { type CommandBody, type DownKind, type DownMessage, encodeDown } from '#protocol/messages.ts';
+import {
+  type CommandBody,
+  type DownKind,
+  type DownMessage,
+  encodeDown,
+  PROTOCOL_VERSION,
+} from '#protocol/messages.ts';
 import { signCommand } from '#protocol/signing.ts';
 import { downFilter, downTopic, parseTopic, TOPIC_LEVELS, upTopics } from '#protocol/topics.ts';
 import type { Inbound, Link } from './inbound.ts';
@@ -50,6 +57,8 @@ interface Connection {
   said: boolean;
   /** How it was last told that it is reached. */
   reach: string;
+  /** What it was told of who is in at its dashboard; empty: nothing. */
+  away: string;
 }
 
 /**
@@ -182,6 +191,7 @@ export class Broker implements Link {
         again: false,
         said: false,
         reach: '',
+        away: '',
       });
     });
     aedes.on('clientDisconnect', (client) => {
@@ -303,7 +313,10 @@ export class Broker implements Link {
   async welcome(boxId: string): Promise<void> {
     const connection = this.#connections.get(boxId);
     if (connection) connection.said = true;
-    await this.#configure(boxId, (await this.#reachOf([boxId])).get(boxId));
+    const reaches = await this.#reachOf([boxId]);
+    await this.#configure(boxId, reaches.get(boxId));
+    if (connection) connection.away = '';
+    await this.#tellAway(reaches);
     await makeDue(this.#db, boxId);
     this.dispatch(boxId);
   }
@@ -316,6 +329,21 @@ export class Broker implements Link {
     for (const [id, connection] of ids) {
       const reach = reaches.get(id);
       if (reach && connection.reach !== JSON.stringify(reach)) await this.#configure(id, reach);
+    }
+    await this.#tellAway(reaches);
+  }
+
+  /** Tells boxes whose dashboards are opened from away who is in there, where that has changed. */
+  async #tellAway(reaches: ReadonlyMap<string, Reach>): Promise<void> {
+    const ids = [...reaches].filter(([, { dashboardUrls }]) => dashboardUrls.length > 0).map(([id]) => id);
+    const open = await openSessions(this.#db, ids);
+    for (const id of ids) {
+      const connection = this.#connections.get(id);
+      const sessions = (open.get(id) ?? []).map(({ seenAt: _s, idleEndsAt: _i, ...session }) => session);
+      const told = JSON.stringify(sessions);
+      if (!connection || connection.away === told) continue;
+      connection.away = told;
+      await this.send(id, 'away-sessions', { v: PROTOCOL_VERSION, sessions });
     }
   }
 

@@ -9,6 +9,7 @@ import { boxes, placements } from '#fleet/database/schema.ts';
 import { settle, type Tariff } from '#fleet/deliveries/settle.ts';
 import { judgeEvictions } from '#fleet/evictions/verdict.ts';
 import { earningsOf } from '#fleet/ledger/earnings.ts';
+import { endSessions } from '#fleet/relay/away/listing.ts';
 import { takeUpdateReport } from '#fleet/rollouts/reports.ts';
 import type { Sources } from '#fleet/sources/sources.ts';
 import { judge } from '#fleet/spot-checks/spot-checks.ts';
@@ -134,6 +135,11 @@ export class Inbound {
         if (this.#boxDomain === null)
           throw new HearthError('csr_invalid', 'boxes of this fleet have no names');
         return requestCertificate(this.#db, boxId, csr, this.#boxDomain);
+      }
+      case 'away-end': {
+        const ended = await endSessions(this.#db, boxId, parseUp(kind, payload).sessions);
+        this.#log.info({ boxId, ended }, 'a household ended sessions at its dashboard from away');
+        return;
       }
       case 'update': {
         const { v: _v, at: _at, ...report } = parseUp(kind, payload);

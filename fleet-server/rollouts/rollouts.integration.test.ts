@@ -9,6 +9,7 @@ import type { RolloutDetail, RolloutPlan } from '#protocol/rollout.ts';
 import { createRolloutSchema } from '#protocol/rollout.ts';
 import { candidatesOf } from './candidates.ts';
 import { driveRollouts } from './drive.ts';
+import { leftOut, whyLeftOut } from './left-out.ts';
 import { takeUpdateReport } from './reports.ts';
 import { actOnRollout, createRollout } from './rollouts.ts';
 import { rolloutDetail } from './views.ts';
@@ -422,4 +423,28 @@ describe('a rollout', () => {
       /expired/,
     );
   });
+});
+
+test('boxes that no rollout reaches are named, with the reason', async () => {
+  await database.query('TRUNCATE boxes CASCADE');
+  const able = await box({ label: 'able' });
+  const none = await addBox(database.db, { label: 'sources', lastSeenAt: new Date() });
+  const rootless = await addBox(database.db, { label: 'rootless', lastSeenAt: new Date() });
+  await takeUpdateReport(database.db, rootless, { ...reportOf('1.0.0'), rootVersion: null });
+  await database.query('UPDATE boxes SET last_seen_at = now() WHERE id = $1', [able]);
+  // Not here yet, and not any more: nothing is missing of them.
+  await addBox(database.db, { label: 'new' });
+  await addBox(database.db, { label: 'gone', lastSeenAt: new Date(), revokedAt: new Date() });
+  assert.deepEqual(await leftOut(database.db), [
+    { why: 'no_root', count: 1, boxes: [{ id: rootless, label: 'rootless' }] },
+    { why: 'not_launched', count: 1, boxes: [{ id: none, label: 'sources' }] },
+  ]);
+  assert.deepEqual(await Promise.all([able, none, rootless].map((id) => whyLeftOut(database.db, id))), [
+    null,
+    'not_launched',
+    'no_root',
+  ]);
+  for (let n = 0; n < 12; n++) await addBox(database.db, { label: `many ${n}`, lastSeenAt: new Date() });
+  const [, many] = await leftOut(database.db);
+  assert.deepEqual([many?.count, many?.boxes.length], [13, 10]);
 });

@@ -8,6 +8,7 @@ import {
   rolloutDetailSchema,
   rolloutListSchema,
 } from '#protocol/rollout.ts';
+import { leftOut } from './left-out.ts';
 import { actOnRollout, createRollout } from './rollouts.ts';
 import { listRollouts, rolloutDetail } from './views.ts';
 
@@ -19,7 +20,7 @@ export function rolloutRoutes(api: ApiScope, { db }: ApiContext): void {
   api.get(
     '/rollouts',
     { schema: { tags, summary: 'Rollouts, newest first', response: { 200: rolloutListSchema } } },
-    async () => ({ items: await listRollouts(db) }),
+    async () => ({ items: await listRollouts(db), leftOut: await leftOut(db) }),
   );
   api.post(
     '/rollouts',

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { waitFor } from '#fleet/client/fleet-api.ts';
+import { hashSecret } from '#fleet/operators/operators.ts';
 import type { BoxAway, BoxAwayKey } from '#protocol/http-box.ts';
+import { boxDetailSchema } from '#protocol/http-fleet.ts';
 import { testPort, useSystem } from '#test/support/system.ts';
 import { AtHome, AwayVisitor, ownCertificate } from './away-visitor.ts';
 
@@ -57,7 +60,9 @@ describe('the dashboard away from home, through a relay', () => {
     atHome = new AtHome(get().box(0));
     await atHome.call('POST', '/setup', { password: PASSWORD });
     const before = await atHome.call<BoxAway>('GET', '/away');
-    assert.deepEqual(before, { on: false, urls: [], since: null, lastUsedAt: null, lastFrom: null });
+    assert.deepEqual(before, {
+      ...{ on: false, urls: [], since: null, lastUsedAt: null, lastFrom: null, sessions: null },
+    });
     const stranger = new AwayVisitor(base, ca);
     const page = await stranger.ask('GET', `/my/${id}/`);
     assert.equal(page.status, 200);
@@ -149,6 +154,77 @@ describe('the dashboard away from home, through a relay', () => {
       assert.equal(answer.status, 401);
     }
     assert.equal(await visitor.showKey(other, key), 403);
+  });
+
+  it('who is in is listed, roughly, for the operator and at home; both can end it', async () => {
+    const system = get();
+    const { id } = system.box(0);
+    const detail = async () => (await system.api.get(`/boxes/${id}`, boxDetailSchema)).away;
+    const home = () => atHome.call<BoxAway>('GET', '/away');
+    await system.api.raw('DELETE', `/boxes/${id}/away-sessions`);
+    const [one, two] = [await arrive(), await arrive()];
+    const secrets = [one, two].flatMap(
+      (visitor) => visitor.cookiesFor(`/my/${id}/`).match(/[\w-]{43}/g) ?? [],
+    );
+    assert.ok(secrets.length >= 2);
+    const now = await detail();
+    assert.equal(now.on, true);
+    const [second, first, ...more] = now.sessions;
+    assert.ok(first && second);
+    assert.deepEqual(more, []);
+    assert.equal(first.from, '127.0.0.0/24');
+    assert.ok(first.since < second.since && first.seenAt <= first.idleEndsAt);
+    assert.ok(Date.parse(first.endsAt) > Date.parse(first.since));
+    // No secret, nor what a secret can be made of, in any answer.
+    const said = `${(await system.api.raw('GET', `/boxes/${id}`)).text}${JSON.stringify(await home())}`;
+    for (const hidden of [...secrets, ...secrets.map((secret) => hashSecret(secret).toString('hex')), key]) {
+      assert.ok(!said.includes(hidden));
+    }
+
+    const listed = (ids: string[]) =>
+      waitFor(
+        async () => {
+          const { sessions } = await home();
+          return (sessions && JSON.stringify(sessions.map((one) => one.id)) === JSON.stringify(ids)) || null;
+        },
+        () => `not so at home\n${system.logs()}`,
+        PATIENCE,
+      );
+    const isOut = (visitor: AwayVisitor) =>
+      waitFor(
+        async () => (await visitor.ask('GET', `/my/${id}/api/status`)).status === 401 || null,
+        'it still opens',
+        PATIENCE,
+      );
+    await listed([second.id, first.id]);
+    const { id: ended, ...rest } = (await home()).sessions?.[1] ?? { id: '' };
+    assert.deepEqual(rest, { since: first.since, endsAt: first.endsAt, from: first.from });
+    await atHome.call('POST', '/away/end', { sessions: [ended] });
+    await isOut(one);
+    await listed([second.id]);
+    assert.equal((await two.ask('GET', `/my/${id}/api/status`)).status, 200);
+    const { items } = await atHome.call<{ items: { kind: string }[] }>('GET', '/activity');
+    assert.ok(items.some(({ kind }) => kind === 'away_ended'));
+
+    // The operator: only at that box, and once.
+    const other = system.box(1).id;
+    const end = (box: string, session: string) =>
+      system.api.raw('DELETE', `/boxes/${box}/away-sessions/${session}`);
+    assert.equal((await end(other, second.id)).status, 404);
+    assert.equal((await end(id, 'nonsense')).status, 400);
+    assert.equal((await end(id, second.id)).status, 204);
+    assert.equal((await end(id, second.id)).status, 404);
+    await isOut(two);
+    await listed([]);
+    assert.deepEqual((await detail()).sessions, []);
+    // A box ends its own alone, whatever it says.
+    const three = await arrive();
+    const [third] = (await detail()).sessions;
+    await atHome.call('POST', '/away/end', { sessions: [randomUUID()] });
+    assert.ok(third);
+    assert.equal((await three.ask('GET', `/my/${id}/api/status`)).status, 200);
+    assert.equal((await system.api.raw('DELETE', `/boxes/${id}/away-sessions`)).status, 204);
+    await isOut(three);
   });
 
   it('another key ends what came by the old one; leaving, switching off and revoking end it too', async () => {

@@ -35,6 +35,7 @@ const LOOKS: Record<ActivityKind, Look> = {
   away_on: { icon: 'key', tone: '' },
   away_off: { icon: 'key', tone: '' },
   away_used: { icon: 'key', tone: 'warn' },
+  away_ended: { icon: 'key', tone: '' },
 };
 
 export interface Told extends Look {

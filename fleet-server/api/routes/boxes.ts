@@ -1,6 +1,9 @@
 import { z } from 'zod';
+import { operatorOf } from '#fleet/api/authentication.ts';
 import { boxDetail, commandBox, listBoxes, renameBox, revokeBox } from '#fleet/boxes/boxes.ts';
 import { createClaim, enrol, openClaims } from '#fleet/boxes/enrol.ts';
+import { endSessions } from '#fleet/relay/away/listing.ts';
+import { HearthError } from '#protocol/errors.ts';
 import {
   boxCommandSchema,
   boxDetailSchema,
@@ -95,6 +98,43 @@ export function boxRoutes(api: ApiScope, { db, keys, brokerUrl }: ApiContext): v
     { schema: { tags, summary: 'Revoke a box for good', params, response: { 204: z.null() } } },
     async (request, reply) => {
       await revokeBox(db, request.params.id);
+      return reply.status(204).send(null);
+    },
+  );
+  api.delete(
+    '/boxes/:id/away-sessions',
+    {
+      schema: {
+        tags,
+        summary: "End all sessions at a box's dashboard from away",
+        params,
+        response: { 204: z.null() },
+      },
+    },
+    async (request, reply) => {
+      const { id } = request.params;
+      const ended = await endSessions(db, id, null);
+      const { username } = operatorOf(request);
+      request.log.info({ boxId: id, ended, operator: username }, 'sessions at a dashboard were ended');
+      return reply.status(204).send(null);
+    },
+  );
+  api.delete(
+    '/boxes/:id/away-sessions/:session',
+    {
+      schema: {
+        tags,
+        summary: "End one session at a box's dashboard from away",
+        params: params.extend({ session: z.uuid() }),
+        response: { 204: z.null() },
+      },
+    },
+    async (request, reply) => {
+      const { id, session } = request.params;
+      const ended = await endSessions(db, id, [session]);
+      if (ended === 0) throw new HearthError('not_found', 'There is no such session: it may have ended.');
+      const { username } = operatorOf(request);
+      request.log.info({ boxId: id, session, operator: username }, 'a session at a dashboard was ended');
       return reply.status(204).send(null);
     },
   );

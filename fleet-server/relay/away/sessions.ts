@@ -2,12 +2,19 @@ import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { sql } from 'drizzle-orm';
 import type { Logger } from 'pino';
 import type { Database } from '#fleet/database/database.ts';
+import { notify } from '#fleet/database/listen.ts';
 import { hashSecret } from '#fleet/operators/operators.ts';
 import { awayKeyHash } from '#protocol/ids.ts';
+import { LIMITS } from '#protocol/limits.ts';
 
 /** A session ends so long after its last request, and so long after it began, ms. */
-const IDLE_MS = 3_600_000;
-const LONGEST_MS = 12 * 3_600_000;
+export const IDLE_MS = 3_600_000;
+export const LONGEST_MS = 12 * 3_600_000;
+/** What makes a row of `away_sessions`, joined with its box, a live session. */
+export const LIVE = sql`ended_at IS NULL AND revoked_at IS NULL
+  AND away_sessions.seen_at > now() - ${IDLE_MS} * interval '1 millisecond'
+  AND away_sessions.created_at > now() - ${LONGEST_MS} * interval '1 millisecond'
+  AND key_sha256 = heartbeat #>> '{away,keySha256}'`;
 /** What is known of a session is asked for again after this long: how late an end is heard of at most, ms. */
 const KNOWN_MS = 5_000;
 const MOST_KNOWN = 10_000;
@@ -47,6 +54,11 @@ export class AwaySessions {
     await this.#db.execute(sql`
       INSERT INTO away_sessions (secret_hash, box_id, key_sha256, client)
       VALUES (${hashSecret(secret)}, ${boxId}, ${key}, ${client})`);
+    await this.#db.execute(sql`
+      UPDATE away_sessions SET ended_at = now() WHERE box_id = ${boxId} AND ended_at IS NULL AND id NOT IN (
+        SELECT id FROM away_sessions WHERE box_id = ${boxId} AND ended_at IS NULL
+        ORDER BY created_at DESC, id LIMIT ${LIMITS.awaySessions})`);
+    await notify(this.#db, 'boxes', boxId);
     this.#log.info({ boxId, client }, 'somebody came in to a dashboard from away');
     return secret;
   }
@@ -69,17 +81,15 @@ export class AwaySessions {
     await this.#db.execute(sql`
       UPDATE away_sessions SET ended_at = now()
       WHERE secret_hash = ${hashSecret(secret)} AND box_id = ${boxId} AND ended_at IS NULL`);
+    await notify(this.#db, 'boxes', boxId);
     this.#log.info({ boxId }, 'somebody left a dashboard');
   }
 
   async #look(boxId: string, secret: string): Promise<boolean> {
     const { rows } = await this.#db.execute<{ stale: boolean }>(sql`
-      SELECT seen_at < now() - ${SEEN_EVERY_MS} * interval '1 millisecond' AS stale
+      SELECT away_sessions.seen_at < now() - ${SEEN_EVERY_MS} * interval '1 millisecond' AS stale
       FROM away_sessions JOIN boxes ON boxes.id = box_id
-      WHERE secret_hash = ${hashSecret(secret)} AND box_id = ${boxId} AND ended_at IS NULL AND revoked_at IS NULL
-        AND seen_at > now() - ${IDLE_MS} * interval '1 millisecond'
-        AND away_sessions.created_at > now() - ${LONGEST_MS} * interval '1 millisecond'
-        AND key_sha256 = heartbeat #>> '{away,keySha256}'`);
+      WHERE secret_hash = ${hashSecret(secret)} AND box_id = ${boxId} AND ${LIVE}`);
     const [row] = rows;
     if (row?.stale) {
       await this.#db.execute(

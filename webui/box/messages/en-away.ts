@@ -17,5 +17,6 @@ export const awayEn = {
   'away.lastUsed': 'Last used',
   'away.never': 'Never',
   'away.from': 'from {address}',
+  'away.now': 'Who is in now',
   'away.atHome': 'A new key is made at home.',
 } as const;

@@ -29,6 +29,7 @@ const activity = {
   'activity.away_on': 'This page was switched on for away from home',
   'activity.away_off': 'This page was switched off for away from home',
   'activity.away_used': 'This page was looked at from away',
+  'activity.away_ended': 'Somebody who was in from away was shown out',
 } as const satisfies Record<`activity.${ActivityKind}`, string>;
 
 export const boxEn = {

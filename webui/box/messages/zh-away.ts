@@ -17,5 +17,6 @@ export const awayZh: { readonly [K in keyof typeof awayEn]: string } = {
   'away.lastUsed': '最近使用',
   'away.never': '从未',
   'away.from': '来自 {address}',
+  'away.now': '目前登录的人',
   'away.atHome': '新密钥须在家中生成。',
 };

@@ -34,6 +34,7 @@ export const boxZh: { readonly [K in keyof typeof boxEn]: string } = {
   'activity.away_on': '已开启在外访问本页面',
   'activity.away_off': '已关闭在外访问本页面',
   'activity.away_used': '有人在外查看了本页面',
+  'activity.away_ended': '已结束在外的登录',
 
   'app.name': 'Hearth',
   'app.title': 'Hearth 盒子',

@@ -1,5 +1,6 @@
 import { useState } from 'preact/hooks';
 import type { BoxAway, BoxAwayKey } from '#protocol/http-box.ts';
+import { AwaySessions } from '../../shared/components/away-sessions.tsx';
 import { Badge, Button, Card, Fact, Fault, Loaded, Note, When } from '../../shared/components/basics.tsx';
 import { useAction, useQuery } from '../../shared/query.ts';
 import { api, isAway } from '../state.ts';
@@ -59,6 +60,18 @@ function Away({ away, refresh }: { away: BoxAway; refresh: () => void }) {
             ) : null}
             <LastUsed away={away} />
           </dl>
+          {away.sessions === null ? null : (
+            <section aria-label={t('away.now')}>
+              <h3>{t('away.now')}</h3>
+              <AwaySessions
+                sessions={away.sessions}
+                end={async (sessions) => {
+                  await api.send('POST', '/away/end', { sessions });
+                  refresh();
+                }}
+              />
+            </section>
+          )}
           {away.urls.length === 0 ? <p class="soft">{t('away.noRelay')}</p> : null}
         </>
       ) : (

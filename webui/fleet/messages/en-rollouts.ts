@@ -4,6 +4,12 @@ export const rolloutsEn = {
   'rollouts.lead': 'New versions of the agent, rolled out in waves.',
   'rollouts.none.title': 'No rollout yet',
   'rollouts.none.text': 'Sign and publish a release with “hearth release”, then start its rollout here.',
+  'rollouts.leftOut': 'Boxes that rollouts do not reach',
+  'rollouts.leftOut.not_launched.n':
+    '{n} box is not supported: its agent was not started by the launcher of a package. It runs from the sources, as with npm start, or is of before updates.|{n} boxes are not supported: their agents were not started by the launcher of a package. They run from the sources, as with npm start, or are of before updates.',
+  'rollouts.leftOut.no_root.n':
+    '{n} box has no root of trust: its package was built without --root. A newer package brings one.|{n} boxes have no root of trust: their packages were built without --root. Newer packages bring one.',
+  'rollouts.leftOut.more': '… and more',
   'rollouts.version': 'Version',
   'rollouts.state': 'State',
   'rollouts.progress': 'Boxes',

@@ -106,6 +106,18 @@ export const fleetEn = {
   'box.refused': 'Messages refused',
   'box.version': 'Software',
   'box.enrolled': 'Joined',
+  'box.noUpdates': 'Updates',
+  'box.noUpdates.not_launched':
+    'Not by rollouts: its agent was not started by the launcher of a package (it runs from the sources, as with npm start, or is of before updates).',
+  'box.noUpdates.no_root':
+    'Not by rollouts: its package was built without a root of trust (--root). A newer package brings one.',
+  'away.title': 'Its page from away',
+  'away.on': 'On',
+  'away.off': 'Off',
+  'away.lead':
+    'The household has its dashboard opened through a relay, by a key of its own and its password.',
+  'away.lead.off': 'The household can switch this on, in the settings of its own dashboard.',
+  'away.ended': 'Ended. Pages that are open close within seconds.',
   'box.cert': 'Certificate',
   'box.cert.none': 'None yet',
   'box.cert.until': 'Good until {until}',

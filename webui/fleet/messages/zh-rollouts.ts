@@ -6,6 +6,11 @@ export const rolloutsZh: Record<keyof typeof rolloutsEn, string> = {
   'rollouts.lead': '分批向盒子发布新版本。',
   'rollouts.none.title': '还没有更新',
   'rollouts.none.text': '先用 hearth release 签名并发布版本，再在这里开始分批更新。',
+  'rollouts.leftOut': '不参与更新的盒子',
+  'rollouts.leftOut.not_launched.n':
+    '{n} 台盒子不支持更新：代理程序不是由软件包的启动器启动的，而是从源代码运行（例如 npm start），或版本早于更新功能。',
+  'rollouts.leftOut.no_root.n': '{n} 台盒子没有信任根：其软件包构建时未使用 --root。安装较新的软件包即可。',
+  'rollouts.leftOut.more': '……等',
   'rollouts.version': '版本',
   'rollouts.state': '状态',
   'rollouts.progress': '盒子',

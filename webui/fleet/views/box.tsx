@@ -14,6 +14,7 @@ import { useAction, useQuery } from '../../shared/query.ts';
 import { href } from '../../shared/router.ts';
 import { api } from '../state.ts';
 import { t } from '../text.ts';
+import { Away } from './box-away.tsx';
 import { RenameBox, RevokeBox } from './box-dialogs.tsx';
 import { Checks, Commands, Hardware } from './box-reports.tsx';
 import { BoxState, DiskBadge, Head, routeText } from './parts.tsx';
@@ -60,6 +61,7 @@ export function BoxPage({ id }: { id: string }) {
         </div>
         <Fault error={ask.error} />
       </Card>
+      <Away box={detail} refresh={box.refresh} />
       <Card title={t('box.placements')}>
         <Placements placements={detail.placements} column="file" />
       </Card>
@@ -134,6 +136,7 @@ function Now({ box }: { box: BoxDetail }) {
           <When at={box.enrolledAt} />
         </Fact>
         <Fact label={t('box.version')}>{box.agentVersion ?? t('common.unknown')}</Fact>
+        {box.noUpdates ? <Fact label={t('box.noUpdates')}>{t(`box.noUpdates.${box.noUpdates}`)}</Fact> : null}
         <Fact label={t('box.refused')}>{formatNumber(box.refusedMessages)}</Fact>
         <Fact label="ID">
           <code>{box.id}</code>

@@ -1,6 +1,7 @@
-import type { Rollout } from '#protocol/rollout.ts';
-import { When } from '../../shared/components/basics.tsx';
+import type { RolloutList } from '#protocol/rollout.ts';
+import { Card, When } from '../../shared/components/basics.tsx';
 import { ListCard } from '../../shared/components/list.tsx';
+import { formatNumber } from '../../shared/format.ts';
 import { useQuery } from '../../shared/query.ts';
 import { href } from '../../shared/router.ts';
 import { api } from '../state.ts';
@@ -11,7 +12,7 @@ import { StartRollout } from './rollout-start.tsx';
 
 /** Every rollout, newest first. */
 export function Rollouts() {
-  const rollouts = useQuery<{ items: Rollout[] }>(api, '/rollouts', LIST_INTERVAL_MS);
+  const rollouts = useQuery<RolloutList>(api, '/rollouts', LIST_INTERVAL_MS);
   return (
     <AddPage
       title={t('nav.rollouts')}
@@ -53,6 +54,30 @@ export function Rollouts() {
           </table>
         )}
       </ListCard>
+      <LeftOut groups={rollouts.data?.leftOut ?? []} />
     </AddPage>
+  );
+}
+
+/** Boxes that no rollout reaches, and why: else they would only be missing from the figures. */
+function LeftOut({ groups }: { groups: RolloutList['leftOut'] }) {
+  if (groups.length === 0) return null;
+  return (
+    <Card title={t('rollouts.leftOut')}>
+      {groups.map(({ why, count, boxes }) => (
+        <div key={why}>
+          <p>{t(`rollouts.leftOut.${why}.n`, { n: formatNumber(count) })}</p>
+          <p class="small break">
+            {boxes.map(({ id, label }, index) => (
+              <span key={id}>
+                {index > 0 ? ', ' : null}
+                <a href={href('boxes', id)}>{label}</a>
+              </span>
+            ))}
+            {boxes.length < count ? t('rollouts.leftOut.more') : null}
+          </p>
+        </div>
+      ))}
+    </Card>
   );
 }
