@@ -23,6 +23,7 @@ import { startFleet } from '#local/programs.ts';
 import type { Asset, Box, Placement, Site } from '#protocol/http-fleet.ts';
 import { TestBox } from './box.ts';
 import { FaultyOrigin } from './faulty-origin.ts';
+import { reservePort } from './ports.ts';
 import type { TestDatabase } from './postgres.ts';
 import { testDatabase } from './postgres.ts';
 
@@ -38,11 +39,11 @@ export interface SystemOptions {
 /** What a program of the system under test is given to come up, to converge, to heal; generous, for slow machines. */
 const PATIENCE_MS = 60_000;
 
-/** A port that is free and outside the range the system hands out by itself, so that it stays free a while. */
+/** A port that is free, no other test's, and outside the range the system hands out by itself: it stays free. */
 export async function testPort(): Promise<number> {
   for (;;) {
     const port = 10_000 + (randomBytes(2).readUInt16BE() % 20_000);
-    if (await isPortFree(port)) return port;
+    if (reservePort(port) && (await isPortFree(port))) return port;
   }
 }
 
