@@ -6,6 +6,7 @@ import type { ContentServer } from '#agent/serve/content-server.ts';
 import type { Certificates } from '#agent/serve/tls/certificates.ts';
 import type { Clock } from '#agent/time/clock.ts';
 import { messageOf } from '#protocol/errors.ts';
+import { pour, roomFor } from './pour.ts';
 import { SocketPairs } from './socket-pairs.ts';
 import type { DashboardDoor } from './tunnel.ts';
 import { RelayTunnels } from './tunnels.ts';
@@ -37,6 +38,8 @@ export class Relaying {
   readonly #timer: NodeJS.Timeout;
   readonly #pairs = new SocketPairs();
   #tunnels: RelayTunnels | null = null;
+  /** Clients' own connections that are carried. */
+  #carried = 0;
   #urls: readonly string[] = [];
   #serverName: string | null = null;
 
@@ -118,8 +121,12 @@ export class Relaying {
       connection.once('close', () => near.destroy());
       content.relayedConnection(far, client);
       if (connection.destroyed) near.destroy();
+      this.#carried++;
+      near.once('close', () => {
+        this.#carried--;
+      });
       connection.pipe(near);
-      near.pipe(connection);
+      pour(near, connection, () => roomFor(this.#carried));
     } catch (error) {
       log.warn({ reason: messageOf(error) }, 'a relayed connection could not be taken');
       connection.destroy();

@@ -4,6 +4,7 @@ import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Identity } from '#agent/identity/identity.ts';
+import { pour, roomFor } from '#agent/relay/pour.ts';
 import { Tunnel } from '#agent/relay/tunnel.ts';
 import { answersHealth } from '#test/relay/fixture.ts';
 
@@ -23,6 +24,7 @@ const planSchema = z.object({
 });
 const plan = planSchema.parse(JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')));
 let lost = 0;
+let carried = 0;
 const PIECE = Buffer.alloc(256 * 1024, 7);
 
 function serve(stream: ServerHttp2Stream, bytes: number): void {
@@ -59,7 +61,9 @@ async function dial({ id, certificate }: { id: string; certificate: string }): P
               origin.on('error', () => connection.destroy());
               connection.on('error', () => origin.destroy());
               connection.pipe(origin);
-              origin.pipe(connection);
+              carried++;
+              origin.once('close', () => carried--);
+              pour(origin, connection, () => roomFor(carried));
             },
     },
     new AbortController().signal,
