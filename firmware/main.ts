@@ -14,7 +14,8 @@ Makes the image to flash for a board, with OpenWrt's ImageBuilder and our packag
 
   --board NAME          see --list
   --release VERSION     of OpenWrt; 24.10 takes .ipk packages, 25.12 .apk
-  --packages FOLDER     where our packages are (dist/packages; npm run build:ipk, build:apk)
+  --packages FOLDER     where our packages are (dist/packages; npm run build:ipk, build:apk);
+                        boxes take updates from the fleet only with packages built with --root
   --imagebuilder FOLDER an unpacked ImageBuilder; without, it is downloaded and verified
   --mirror URL          of downloads.openwrt.org
   --key FILE            usign secret key (no passphrase) that SHA256SUMS is signed with

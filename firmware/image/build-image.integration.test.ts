@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -16,6 +17,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
+import { writeIpk } from '#packaging/openwrt/ipk.ts';
+import { agentPackage } from '#packaging/openwrt/packages.ts';
+import { type PayloadFile, ROOT_OF_TRUST } from '#packaging/payload.ts';
 import { imageBoard } from '../boards/board.ts';
 import type { ImageOptions } from './build-image.ts';
 import { buildImage } from './build-image.ts';
@@ -146,6 +150,28 @@ test('an image of 25.12: apk packages, the feed for apk, the guide fits board an
   assert.match(guide, /FriendlyARM NanoPi R2S[\s\S]*1 GB of memory, Ethernet 1000 and 1000 Mbit\/s/);
   assert.match(guide, /apk upgrade hearth-agent/);
   assert.doesNotMatch(guide, /signify|undefined|null/);
+});
+
+test('packages without a root of trust: whoever makes the image is warned', async (t) => {
+  const { options, said, folder, packageArch } = rig(t, 'orangepi-pc', '24.10.5');
+  const told = async () => {
+    said.length = 0;
+    await buildImage(options);
+    return said.filter((line) => line.includes('--root'));
+  };
+  const [unclear = '', ...more] = await told();
+  assert.match(unclear, /^whether hearth-agent_0\.1\.0.* cannot be seen here/);
+  assert.deepEqual(more, []);
+  const packed = async (files: PayloadFile[]) => {
+    const made = await writeIpk(agentPackage(packageArch, files), folder, 1_700_000_000);
+    renameSync(made, join(options.packages, packageArch, `hearth-agent_0.1.0-r1_${packageArch}.ipk`));
+  };
+  const program = { path: '/usr/lib/hearth/node', mode: 0o755, source: { text: 'x' } };
+  await packed([program]);
+  const [warned = ''] = await told();
+  assert.match(warned, /^WARNING: hearth-agent_0\.1\.0.*without --root: .* no updates from the fleet/);
+  await packed([program, { path: ROOT_OF_TRUST, mode: 0o644, source: { text: '{}' } }]);
+  assert.deepEqual(await told(), []);
 });
 
 test('what does not fit is said before anything is built', async (t) => {

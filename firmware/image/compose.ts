@@ -9,7 +9,7 @@ import {
   rmSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { HearthError } from '#protocol/errors.ts';
 import type { ImageBoard } from '../boards/board.ts';
@@ -17,6 +17,7 @@ import { checkImageBuilder, makeEnvironment } from './imagebuilder.ts';
 import type { OverlayOptions } from './overlay.ts';
 import { overlayFiles, writeOverlay } from './overlay.ts';
 import type { Release } from './release.ts';
+import { updatesNotice } from './updates.ts';
 
 /**
  * The root file system with what is installed later, MiB. Set once and never changed: with another partition table
@@ -70,7 +71,11 @@ export async function compose(composition: Composition): Promise<Composed> {
   const { board, release, imagebuilder, out, overlay, log } = composition;
   const { profile, packageArch, image } = board.openwrt;
   await checkImageBuilder(imagebuilder, board, release);
-  const installed = takeIn(ourPackages(composition.packages, packageArch, release), imagebuilder);
+  const packages = ourPackages(composition.packages, packageArch, release);
+  const agent = packages.find((file) => basename(file).startsWith('hearth-agent'));
+  const notice = agent === undefined ? null : updatesNotice(agent);
+  if (notice !== null) log(notice);
+  const installed = takeIn(packages, imagebuilder);
   log(`packages: ${installed.join(', ')}`);
   const work = mkdtempSync(join(tmpdir(), 'hearth-image-'));
   try {
