@@ -1,16 +1,23 @@
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import http from 'node:http';
 import https from 'node:https';
 import type { AddressInfo } from 'node:net';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { TestContext } from 'node:test';
 import { test } from 'node:test';
+import type { TLSSocket } from 'node:tls';
 import { pino } from 'pino';
 import { BoxCertificate } from '#agent/certificate/box-certificate.ts';
 import { certificateState } from '#agent/certificate/certificate-state.ts';
 import { certificateInWords } from '#agent/reach/doctor.ts';
+import { Client } from '#agent/serve/clients.ts';
+import { SecurePort } from '#agent/serve/tls/secure-port.ts';
 import { testCertificate } from '#agent/serve/tls/test-certificate.ts';
 import { boxDetail } from '#fleet/boxes/boxes.ts';
 import { openAcmeAccountKey } from '#fleet/keys/fleet-keys.ts';
@@ -69,6 +76,52 @@ async function faultyCa(target: string, targetCa: string, mood: () => Mood) {
   };
 }
 
+/**
+ * A box's TLS port, with what it has: as the agent's content server has it, new certificates for new connections.
+ * @returns asks it as a client does that knows the CA alone; its answer, and the certificate it was served with
+ */
+async function clientOf(t: TestContext, box: BoxCertificate, serverName: string, root: string) {
+  const first = box.current;
+  assert.ok(first);
+  const server = http.createServer((_request, response) => response.end('the bytes'));
+  const port = new SecurePort(
+    {
+      onHttp1: (socket) => server.emit('connection', socket),
+      onHttp2: (socket) => socket.destroy(),
+      handshakeMs: 10_000,
+    },
+    { cert: first.chain, key: first.privateKey },
+  );
+  box.onChange(({ chain, privateKey }) => port.use({ cert: chain, key: privateKey }));
+  const listener = net.createServer((socket) =>
+    port.take(socket, {
+      client: new Client('127.0.0.1', 100, 0),
+      standing: 'served',
+      reset: () => socket.resetAndDestroy(),
+    }),
+  );
+  listener.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  t.after(() => {
+    server.closeAllConnections();
+    listener.close();
+  });
+  return async () => {
+    const request = https.get({
+      host: '127.0.0.1',
+      port: (listener.address() as AddressInfo).port,
+      servername: serverName,
+      ca: root,
+      agent: false,
+    });
+    const [answer] = (await once(request, 'response')) as [IncomingMessage];
+    const { serialNumber } = (answer.socket as TLSSocket).getPeerCertificate();
+    let text = '';
+    for await (const piece of answer) text += String(piece);
+    return { status: answer.statusCode, text, serialNumber };
+  };
+}
+
 test('a CA that is at its limit, then away, for a week: the old certificate stays, everybody is told, and it heals', {
   ...needsTool('pebble'),
   timeout: 120_000,
@@ -115,12 +168,18 @@ test('a CA that is at its limit, then away, for a week: the old certificate stay
   const first = box.current;
   assert.ok(first);
   assert.equal(await told(), null);
+  const serial = (chain: string) => new X509Certificate(chain).serialNumber;
+  const client = await clientOf(t, box, serverName, await pebble.root());
+  const isServed = async (chain: string) =>
+    assert.deepEqual(await client(), { status: 200, text: 'the bytes', serialNumber: serial(chain) });
+  await isServed(first.chain);
 
   // Two thirds of its life are over, and the CA is at its limit. It says to come again in three days: nobody waits.
   mood = 'limited';
   await ask(Date.parse(first.renewAt) + 1_000);
   assert.equal(await issue(), true);
   assert.equal(await told(), null, 'what has just begun is no news');
+  await isServed(first.chain);
   // A week of it: each try fails, and when it began stays.
   await query("UPDATE box_certificates SET failing_since = now() - interval '7 days', next_try_at = now()");
   mood = 'away';
@@ -131,6 +190,8 @@ test('a CA that is at its limit, then away, for a week: the old certificate stay
   );
   assert.ok(state);
   assert.equal(state.problem_code, 'ca_unreachable');
+  // All the while a client that believes nothing but this CA is served.
+  await isServed(first.chain);
   mood = 'limited';
   await query('UPDATE box_certificates SET next_try_at = now()');
   assert.equal(await issue(), true);
@@ -146,6 +207,7 @@ test('a CA that is at its limit, then away, for a week: the old certificate stay
   assert.equal(detail.certificate.expiresAt, first.expiresAt);
   assert.equal(state?.chain, first.chain);
   assert.deepEqual(box.current, first);
+  await isServed(first.chain);
   // The household sees it too, in words.
   const facts = { serverName, current: box.current, problem };
   const valid = certificateState({ ...facts, nowMs: Date.now() });
@@ -163,7 +225,9 @@ test('a CA that is at its limit, then away, for a week: the old certificate stay
   await query('UPDATE box_certificates SET next_try_at = now()');
   assert.equal(await issue(), true);
   await box.accept(await arrived());
-  assert.notEqual(box.current?.chain, first.chain);
+  assert.ok(box.current);
+  assert.notEqual(box.current.chain, first.chain);
+  await isServed(box.current.chain);
   assert.equal(await told(), null);
   assert.equal((await boxDetail(db, boxId)).certificate?.failingSince, null);
 });
