@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { Readable, Writable } from 'node:stream';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -92,4 +95,24 @@ test('what has to wait for its share is sent after it, and nothing after a recei
   paid.shift()?.(true);
   await turns(5);
   assert.equal(Buffer.concat(taken).toString(), 'xy');
+});
+
+test('an answer of untold length that ends in the moment its last pieces come is whole', async (t) => {
+  const server = createServer((_, response) => {
+    const from = new Readable({ read() {} });
+    carry({ from, to: response, toll: null, onBytes: () => undefined });
+    from.once('end', () => response.end());
+    for (const text of ['one ', 'two ', 'three']) from.push(text);
+    from.push(null);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  // The same connection twice: what comes behind the end would be the next answer.
+  for (let n = 0; n < 2; n++) {
+    const answer = await fetch(`http://127.0.0.1:${port}/`);
+    assert.equal(answer.headers.get('transfer-encoding'), 'chunked');
+    assert.equal(await answer.text(), 'one two three');
+  }
 });

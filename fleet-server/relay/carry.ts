@@ -80,6 +80,10 @@ export function carry({ from, to, toll, onBytes, onWait }: CarryParts): void {
     cancel = null;
     if (gathering !== null) clearImmediate(gathering);
   };
+  // Before whoever ends the receiver at this: Node would send the end of a chunked answer, and then what is gathered.
+  from.once('end', () => {
+    if (gathering !== null) send();
+  });
   to.once('close', end);
   // It may have been paused while it was looked at.
   from.resume();
