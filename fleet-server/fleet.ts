@@ -205,7 +205,15 @@ export async function startFleet(options: Options, log: Logger): Promise<Fleet> 
         );
       }
       const api = await buildApi(
-        { db, keys, jobs, metrics, routerUrl: () => urls.router, brokerUrl: () => urls.broker },
+        {
+          db,
+          keys,
+          jobs,
+          metrics,
+          routerUrl: () => urls.router,
+          brokerUrl: () => urls.broker,
+          localOrigins: options.HEARTH_DIAL_PRIVATE === 'on',
+        },
         options.HEARTH_WEBUI_DIR ?? WEBUI_DIR,
         log,
       );

@@ -96,8 +96,8 @@ const optionsSchema = z.object({
   /** The same for each box. */
   HEARTH_RELAY_BOX_BYTES_PER_SECOND: bytesPerSecond,
   /**
-   * Whether boxes are dialled at loopback and private addresses too. Only where fleet and boxes stand in one network:
-   * on the internet a box could have the fleet ask its own neighbours.
+   * Whether boxes are dialled at loopback and private addresses too, and sites may have origins there. Only where fleet
+   * and boxes stand in one network: on the internet a box could have the fleet ask its own neighbours.
    */
   HEARTH_DIAL_PRIVATE: z.enum(['on', 'off']).default('off'),
   /** Where boxes fetch executables, by their SHA-256, if not from this API: a CDN in front of it, say. */

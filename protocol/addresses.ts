@@ -102,3 +102,27 @@ export function networkOf(address: string): string | null {
 export function hostAndPort(address: string, port: number): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
+
+/** The host of a URL: a name in lower case without its final dot, or an address without brackets. */
+export function hostOf(url: string): string {
+  return new URL(url).hostname
+    .replace(/^\[|\]$/g, '')
+    .replace(/\.$/, '')
+    .toLowerCase();
+}
+
+/** True when a URL itself names a machine of a local network: an address that is not public, or "localhost". */
+export function namesLocalMachine(url: string): boolean {
+  const host = hostOf(url);
+  if (host === 'localhost' || host.endsWith('.localhost')) return true;
+  const kind = kindOf(host);
+  return kind !== null && kind !== 'public';
+}
+
+/** Domains that nobody on the internet can have names in: RFC 6761, RFC 6762, RFC 8375, ICANN's for private use. */
+const LAN_DOMAINS = ['.localhost', '.local', '.lan', '.home.arpa', '.internal'];
+
+/** True for a name, in lower case, that only a local network can have. */
+export function isLanName(name: string): boolean {
+  return name === 'localhost' || LAN_DOMAINS.some((end) => name.endsWith(end) && name.length > end.length);
+}

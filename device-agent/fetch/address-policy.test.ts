@@ -3,7 +3,8 @@ import { execFileSync } from 'node:child_process';
 import type { LookupAddress } from 'node:dns';
 import path from 'node:path';
 import { test } from 'node:test';
-import { namesLocalMachine, publicLookup, refuseLocalMachine } from './address-policy.ts';
+import { namesLocalMachine } from '#protocol/addresses.ts';
+import { publicLookup, refuseLocalMachine } from './address-policy.ts';
 import { ORIGIN_DEFAULTS, OriginClient } from './origin.ts';
 import { OriginFixture, ordinary } from './origin-fixture.ts';
 

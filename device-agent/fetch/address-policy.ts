@@ -1,6 +1,6 @@
 import type { LookupAddress, LookupOptions } from 'node:dns';
 import dns from 'node:dns';
-import { kindOf } from '#protocol/addresses.ts';
+import { hostOf, kindOf, namesLocalMachine } from '#protocol/addresses.ts';
 import { OriginError } from './origin-error.ts';
 
 type LookupCallback = (
@@ -17,18 +17,9 @@ export type Resolve = (
 ) => void;
 
 /**
- * True when a URL itself names a machine of a local network: an address that is not public, or "localhost". The
- * fleet gave it so (a demo, an origin in the house), and it may be asked; a public name that leads there may not.
- */
-export function namesLocalMachine(url: string): boolean {
-  const host = hostOf(url);
-  if (host === 'localhost' || host.endsWith('.localhost')) return true;
-  const kind = kindOf(host);
-  return kind !== null && kind !== 'public';
-}
-
-/**
- * Whoever runs an origin must not use the box to reach the household's router, printer or the box itself (SSRF).
+ * Whoever runs an origin must not use the box to reach the household's router, printer or the box itself (SSRF). A
+ * machine of a local network that the fleet itself has named (a demo, an origin in the house) may be asked; a public
+ * name that leads there may not.
  * @throws OriginError when the URL names such a machine
  */
 export function refuseLocalMachine(url: string): void {
@@ -50,13 +41,6 @@ export function publicLookup(resolve: Resolve = dns.lookup) {
       else callback(null, first.address, first.family);
     });
   };
-}
-
-function hostOf(url: string): string {
-  return new URL(url).hostname
-    .replace(/^\[|\]$/g, '')
-    .replace(/\.$/, '')
-    .toLowerCase();
 }
 
 function leadsInside(host: string): OriginError {

@@ -1,10 +1,11 @@
 import http from 'node:http';
 import https from 'node:https';
 import { errnoOf } from '#agent/durable/durable-file.ts';
+import { namesLocalMachine } from '#protocol/addresses.ts';
 import { messageOf } from '#protocol/errors.ts';
 import { Shaper } from '#shaping/shaper.ts';
 import type { Resolve } from './address-policy.ts';
-import { namesLocalMachine, publicLookup, refuseLocalMachine } from './address-policy.ts';
+import { publicLookup, refuseLocalMachine } from './address-policy.ts';
 import { AheadWindow } from './ahead-window.ts';
 import { spanOf } from './answer.ts';
 import { ConnectionGate } from './connection-gate.ts';

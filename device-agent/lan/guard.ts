@@ -1,10 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { BlockList, isIP, isIPv4 } from 'node:net';
-import { kindOf, plainAddress } from '#protocol/addresses.ts';
+import { isLanName, kindOf, plainAddress } from '#protocol/addresses.ts';
 import { HearthError } from '#protocol/errors.ts';
-
-/** Domains that nobody on the internet can have names in: RFC 6761, RFC 6762, RFC 8375, ICANN's for private use. */
-const LAN_DOMAINS = ['.localhost', '.local', '.lan', '.home.arpa', '.internal'];
 
 /**
  * Refuses a Host that a page of somebody else's could have pointed here by DNS rebinding: only addresses and
@@ -15,12 +12,7 @@ const LAN_DOMAINS = ['.localhost', '.local', '.lan', '.home.arpa', '.internal'];
 export function checkHost(host: string | undefined, ownName: string): void {
   const name = hostnameOf(host);
   const own = ownName.toLowerCase();
-  const taken =
-    name !== null &&
-    (isIP(name) !== 0 ||
-      name === 'localhost' ||
-      name === own ||
-      LAN_DOMAINS.some((end) => name.endsWith(end) && name.length > end.length));
+  const taken = name !== null && (isIP(name) !== 0 || name === own || isLanName(name));
   if (!taken) {
     throw new HearthError('forbidden', 'Open this page by the address of the box, or as http://hearth.lan.');
   }

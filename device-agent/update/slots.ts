@@ -6,9 +6,9 @@ import { lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import * as z from 'zod';
 import { errnoOf, PLAIN_FILE, syncDirectory } from '#agent/durable/durable-file.ts';
-import { namesLocalMachine } from '#agent/fetch/address-policy.ts';
 import type { OriginClient } from '#agent/fetch/origin.ts';
 import { nameError } from '#agent/store/disk-finding.ts';
+import { namesLocalMachine } from '#protocol/addresses.ts';
 import { HearthError, messageOf } from '#protocol/errors.ts';
 import type { Artefact } from '#protocol/release.ts';
 

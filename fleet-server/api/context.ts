@@ -19,6 +19,8 @@ export interface ApiContext {
   metrics: Metrics;
   routerUrl: () => string;
   brokerUrl: () => string;
+  /** Whether fleet and boxes stand in one network, whose machines may be origins. */
+  localOrigins: boolean;
 }
 
 /** A fastify instance whose handlers' types follow from their zod schemas. */

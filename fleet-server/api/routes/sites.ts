@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { refuseLocalOrigin } from '#fleet/sites/origin-policy.ts';
 import { createSite, listSites } from '#fleet/sites/sites.ts';
 import { HearthError } from '#protocol/errors.ts';
 import { createSiteSchema, siteSchema } from '#protocol/http-fleet.ts';
@@ -6,7 +7,7 @@ import { siteIdSchema } from '#protocol/ids.ts';
 import type { ApiContext, ApiScope } from '../context.ts';
 
 /** Sites: hostnames of tenants and their origins. */
-export function siteRoutes(api: ApiScope, { db, routerUrl }: ApiContext): void {
+export function siteRoutes(api: ApiScope, { db, routerUrl, localOrigins }: ApiContext): void {
   const tags = ['sites'];
   const one = async (id: string) => {
     const [site] = await listSites(db, routerUrl(), id);
@@ -27,7 +28,10 @@ export function siteRoutes(api: ApiScope, { db, routerUrl }: ApiContext): void {
   api.post(
     '/sites',
     { schema: { tags, summary: 'Register a site', body: createSiteSchema, response: { 201: siteSchema } } },
-    async (request, reply) => reply.status(201).send(await one(await createSite(db, request.body))),
+    async (request, reply) => {
+      if (!localOrigins) refuseLocalOrigin(request.body.origin);
+      return reply.status(201).send(await one(await createSite(db, request.body)));
+    },
   );
   api.get(
     '/sites/:id',
