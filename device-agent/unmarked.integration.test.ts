@@ -44,7 +44,11 @@ async function holding(t: TestContext) {
   }
   const layout = new DiskLayout(disk);
   // Until then a start would verify them before anything else.
-  await until(async () => (await readdir(layout.partial)).length === 0, 'what was written is settled', PATIENCE_MS);
+  await until(
+    async () => (await readdir(layout.partial)).length === 0,
+    'what was written is settled',
+    PATIENCE_MS,
+  );
   const household = new TestHousehold(agent);
   const status = async () => ((await household.ask('/api/status')) as BoxStatus).disk;
   const fetchAsset = async ({ path, siteId }: { path: string; siteId: string }) => {
@@ -70,7 +74,7 @@ test('agent: a marker deleted while it runs: the household says that it is the d
   await writeFile(layout.object(damaged.sha256), bytes);
   assert.equal(await fetchAsset(good), null, 'nothing is served from it');
   assert.ok(!(await readdir(disk)).includes('.hearth-disk.json'));
-  await assert.rejects(household.send('POST', '/api/disk', { mount: disk }), /disk_foreign/);
+  await assert.rejects(household.send('POST', '/api/disk', { mount: disk }), /409.*disk_unmarked/);
   await assert.rejects(
     household.send('POST', '/api/disk', { mount: '/elsewhere', adopt: true }),
     /409.*HEARTH_DISK/,

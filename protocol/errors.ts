@@ -50,6 +50,7 @@ export const ERROR_CODES = {
   chunk_mismatch: 502,
   disk_absent: 503,
   disk_foreign: 503,
+  disk_unmarked: 409,
   disk_read_only: 503,
   disk_full: 507,
   disk_failing: 503,

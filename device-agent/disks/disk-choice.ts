@@ -94,8 +94,8 @@ export class DiskChoice {
 
   /**
    * Uses the disk mounted there from now on; the one in use is let go of first, and stays as it is.
-   * @throws HearthError `conflict` when it cannot be used, `disk_foreign` when it is another box's or has lost its mark
-   * and `adopt` is false
+   * @throws HearthError `conflict` when it cannot be used, `disk_foreign` when it is another box's, `disk_unmarked`
+   * when nothing on it says whose it is, and `adopt` is false
    */
   choose(mountPoint: string, options: { adopt: boolean }): Promise<void> {
     return this.#alone(async () => {
@@ -105,7 +105,9 @@ export class DiskChoice {
       const found = await this.#inspect(spot.root, self);
       // Where it is not chosen among others nobody has said yet that it is this one.
       const word = found.word ?? (fixed && found.known === null ? 'unmarked' : null);
-      if (word !== null && !options.adopt) throw new HearthError('disk_foreign', AGREE[word]);
+      if (word !== null && !options.adopt) {
+        throw new HearthError(`disk_${word}`, AGREE[word]);
+      }
       const letGo = this.#disk.hold('letting_go', 'another disk is being chosen').then(() => true);
       try {
         if (!(await within(letGo, LET_GO_MS, false))) {

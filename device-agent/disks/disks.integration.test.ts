@@ -392,7 +392,7 @@ for (const wish of ['fixed', 'picked'] as const) {
       const { one, box, id, bytes, manifest } = await unmarkedDisk(t, wish);
       const { choice, disk, store } = box;
       const before = listing(one);
-      await assert.rejects(choice.choose(one, { adopt: false }), { code: 'disk_foreign', message: /mark/ });
+      await assert.rejects(choice.choose(one, { adopt: false }), { code: 'disk_unmarked', message: /mark/ });
       await new Promise((resolve) => setTimeout(resolve, 300));
       assert.equal(listing(one), before, 'nothing is written to it by itself');
       const listed = (await choice.list()).find((item) => item.mount === one);
@@ -432,7 +432,7 @@ test(
     }
     const mine = await openBox(t, { path: null });
     assert.equal(mine.disk.reason, 'none_chosen', 'it is not the one that is missed');
-    await assert.rejects(mine.choice.choose(one, { adopt: false }), { code: 'disk_foreign' });
+    await assert.rejects(mine.choice.choose(one, { adopt: false }), { code: 'disk_unmarked' });
     await mine.choice.choose(one, { adopt: true });
     assert.notEqual(mine.disk.id, id);
     assert.equal(mine.store.catalog.assetCount, 0);

@@ -77,7 +77,7 @@ export interface DisksView {
   /** The folder the options name: then there is nothing to choose. */
   readonly fixed: string | null;
   list: () => Promise<BoxDisk[]>;
-  /** @throws HearthError why not, such as `disk_foreign` when it is another box's and `adopt` is false */
+  /** @throws HearthError why not, such as `disk_foreign` or `disk_unmarked` while `adopt` is false */
   choose: (mount: string, options: { adopt: boolean }) => Promise<void>;
   /** Stops using the disk; resolves when it may be unplugged. */
   eject: () => Promise<void>;

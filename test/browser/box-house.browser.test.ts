@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -12,6 +12,8 @@ import { boxZh } from '#webui/box/messages/zh.ts';
 import { boxTexts, goTo, PASSWORD, useBoxes, walkTo } from './box-visit.ts';
 import { DESK, DESK_CHINESE, PHONE, useBrowser } from './browser.ts';
 import { outlined, tabTo } from './keyboard.ts';
+
+const MARKER = '.hearth-disk.json';
 
 describe('the LAN dashboard, as a household lives with it', needsTool('chromium', 'fonts-cjk'), () => {
   const get = useSystem({ boxes: 0 });
@@ -213,6 +215,34 @@ describe('the LAN dashboard, as a household lives with it', needsTool('chromium'
     visit.quiet('limits');
   });
 
+  it('a disk that was set at installation and has lost its mark is used again after a clear word', async () => {
+    const { visit, t, folder } = await visitBox('unmarked', DESK_CHINESE);
+    const { page } = visit;
+    const { code } = await get().api.post('/claims', { label: 'Unmarked' }, claimSchema);
+    await walkTo(visit, t, 'pair');
+    await page.getByLabel(t('pair.code')).fill(code);
+    await visit.press(t('pair.button'));
+    await visit.sees(t('wizard.pair.done'));
+    await visit.press(t('wizard.finish'));
+    await visit.sees(t('head.waiting.title'));
+    rmSync(join(folder, 'unmarked', 'disk', MARKER));
+    await visit.sees(t('head.unmarked.title'));
+    await visit.check('box home unmarked');
+    await page.getByRole('link', { name: t('act.storage') }).click();
+    await visit.sees(t('disk.why.unmarked'));
+    await visit.press(t('wizard.disk.button'));
+    const dialog = page.getByRole('dialog');
+    const use = dialog.getByRole('button', { name: t('wizard.disk.button') });
+    await use.click();
+    await visit.sees(t('disks.mustAgreeHere'));
+    await visit.check('box storage unmarked fixed');
+    await dialog.getByLabel(t('disks.unmarked.agree')).check();
+    await use.click();
+    await visit.sees(t('storage.changed'));
+    await visit.sees(t('disk.ok'));
+    visit.quiet('unmarked');
+  });
+
   it(
     'disks: picked, one of another box adopted after a clear word, ejected, used again',
     cannotMake('ext4'),
@@ -222,14 +252,15 @@ describe('the LAN dashboard, as a household lives with it', needsTool('chromium'
       const [first, second] = [join(folder, 'mnt-1'), join(folder, 'mnt-2')];
       for (const mount of [first, second]) mkdirSync(mount);
       const words = boxTexts(view);
-      const blue = new TestDisk(t, 'ext4', { label: 'blue' });
-      const red = new TestDisk(t, 'ext4', { label: 'red' });
+      const [blueName, redName] = [`blue-${process.pid}`, `red-${process.pid}`];
+      const blue = new TestDisk(t, 'ext4', { label: blueName });
+      const red = new TestDisk(t, 'ext4', { label: redName });
       // What was registered first is done first: the disks are unmounted by then.
       t.after(() => rmSync(folder, { recursive: true, force: true }));
       blue.plugIn(first);
       const donor = await visitBox('donor', view, { HEARTH_DISK: '' });
       await walkTo(donor.visit, words, 'disk');
-      await donor.visit.page.getByLabel(/blue/).check();
+      await donor.visit.page.getByLabel(blueName).check();
       await donor.visit.press(words('wizard.disk.button'));
       await donor.visit.sees(words('wizard.line.title'));
       await waitFor(async () => {
@@ -248,8 +279,8 @@ describe('the LAN dashboard, as a household lives with it', needsTool('chromium'
       const { page } = visit;
       await walkTo(visit, words, 'disk');
       red.plugIn(second);
-      await visit.sees(/red/);
-      await page.getByLabel(/blue/).check();
+      await visit.sees(redName);
+      await page.getByLabel(blueName).check();
       await visit.sees(words('disks.foreign.title'));
       await visit.press(words('wizard.disk.button'));
       await visit.sees(words('disks.mustAgree'));
@@ -270,7 +301,7 @@ describe('the LAN dashboard, as a household lives with it', needsTool('chromium'
       await visit.press(words('act.attach'));
       await visit.sees(words('disk.ok'));
       await visit.press(words('storage.change'));
-      await page.getByRole('dialog').getByLabel(/red/).check();
+      await page.getByRole('dialog').getByLabel(redName).check();
       await visit.check('box storage change');
       await page
         .getByRole('dialog')
@@ -286,6 +317,25 @@ describe('the LAN dashboard, as a household lives with it', needsTool('chromium'
       await visit.check('box storage absent');
       red.plugIn(second);
       await visit.sees(words('disk.ok'));
+      // Its mark is lost: nothing is written to it before the household has said that it is the one.
+      rmSync(join(second, MARKER));
+      await visit.sees(words('disk.unmarked'));
+      await visit.sees(words('head.unmarked.text'));
+      await visit.check('box storage unmarked');
+      await visit.press(words('wizard.disk.button'));
+      const dialog = page.getByRole('dialog');
+      await dialog.getByLabel(redName).check();
+      await visit.sees(words('disks.unmarked.title'));
+      const use = dialog.getByRole('button', { name: words('wizard.disk.button') });
+      await use.click();
+      await visit.sees(words('disks.mustAgree'));
+      await visit.check('box storage unmarked agree');
+      assert.ok(!readdirSync(second).includes(MARKER));
+      await dialog.getByLabel(words('disks.unmarked.agree')).check();
+      await use.click();
+      await visit.sees(words('storage.changed'));
+      await visit.sees(words('disk.ok'));
+      assert.ok(readdirSync(second).includes(MARKER));
       visit.quiet('disks');
     },
   );

@@ -54,7 +54,7 @@ export const wizardEn = {
   'disks.foreign.text':
     'If this box takes it over, the other box can no longer use it. Your own files on it are not touched.',
   'disks.foreign.agree': 'Yes, this box takes the disk over',
-  'disks.unmarked.title': 'Nothing on this disk says that it is this box’s.',
+  'disks.unmarked.title': "Nothing on this disk says that it is this box's.",
   'disks.unmarked.text':
     'If the right disk is only unplugged, plug it in instead. What Hearth keeps on this one is found again and checked. Your own files on it are not touched.',
   'disks.unmarked.agree': 'Yes, this is the disk the box is to use',

@@ -98,7 +98,7 @@ export const boxEn = {
   'head.monthUsedUp.text': 'The box has sent and fetched all you allow in a month. It goes on next month.',
   'head.unmarked.title': 'Your box does not know this disk',
   'head.unmarked.text':
-    'A disk is there, but it no longer carries Hearth’s mark. If it is the right one, let the box use it under Storage.',
+    'A disk is there, but it does not carry the mark of this box. If it is the right one, let the box use it.',
   'head.absent.title': 'Your box cannot find its disk',
   'head.absent.text': 'Plug the USB disk in firmly. The box goes on by itself.',
   'head.foreign.title': 'This disk belongs to another box',

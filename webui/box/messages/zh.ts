@@ -92,7 +92,7 @@ export const boxZh: { readonly [K in keyof typeof boxEn]: string } = {
   'head.monthUsedUp.title': '本月额度已用完',
   'head.monthUsedUp.text': '本月允许的流量已全部用完，下个月会自动继续。',
   'head.unmarked.title': '盒子不认识这块硬盘',
-  'head.unmarked.text': '硬盘在，但上面没有 Hearth 的标记。如果就是它，请在“存储”中让盒子使用它。',
+  'head.unmarked.text': '硬盘在，但上面没有这台盒子的标记。如果就是它，请让盒子使用它。',
   'head.absent.title': '盒子找不到硬盘',
   'head.absent.text': '请把 USB 硬盘插紧，盒子会自动继续工作。',
   'head.foreign.title': '这块硬盘属于另一台盒子',

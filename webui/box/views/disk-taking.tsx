@@ -53,15 +53,15 @@ export function TakeDialog(props: { doubt: Doubt; folder: string; onClose: () =>
   });
   return (
     <Dialog title={t('wizard.disk.button')} onClose={onClose}>
-      <p class="soft">
-        {t('storage.folder')}: <code>{folder}</code>
-      </p>
       <Form
         onSubmit={() => {
           setTried(true);
           if (agreed) action.run();
         }}
       >
+        <p class="soft">
+          {t('storage.folder')}: <code>{folder}</code>
+        </p>
         <Agreement doubt={doubt} checked={agreed} onChange={setAgreed} />
         {tried && !agreed ? (
           <p class="fault" role="alert">

@@ -100,6 +100,7 @@ export const sharedEn = {
   'error.chunk_mismatch': 'Downloaded data did not match its checksum and was thrown away.',
   'error.disk_absent': 'The disk is not there. Plug it in.',
   'error.disk_foreign': 'The disk belongs to another box.',
+  'error.disk_unmarked': 'Nothing on this disk says whose it is. Confirm that this box may use it.',
   'error.disk_read_only': 'The disk cannot be written to.',
   'error.disk_full': 'The disk is full.',
   'error.disk_failing': 'The disk reports errors. Replace it soon.',

@@ -102,6 +102,7 @@ export const sharedZh: { readonly [K in keyof typeof sharedEn]: string } = {
   'error.chunk_mismatch': '下载的数据与校验值不符，已丢弃。',
   'error.disk_absent': '找不到硬盘，请插上。',
   'error.disk_foreign': '这块硬盘属于另一台盒子。',
+  'error.disk_unmarked': '这块硬盘上没有标记。请确认这台盒子可以使用它。',
   'error.disk_read_only': '硬盘无法写入。',
   'error.disk_full': '硬盘已满。',
   'error.disk_failing': '硬盘报告错误，请尽快更换。',
