@@ -16,6 +16,8 @@ export interface TunnelParts {
   onConnection: ((connection: Duplex, client: string) => void) | null;
   /** The dashboard for who is away from home; absent: this box has none to show. */
   onDashboard?: DashboardDoor;
+  /** When a relay that says nothing is asked, and how long it may take to answer, ms. */
+  patience?: { silentMs: number; answerMs: number };
 }
 
 export interface DashboardDoor {
@@ -25,8 +27,10 @@ export interface DashboardDoor {
 }
 
 const DIAL_MS = 15_000;
-/** The relay's pings come every 15 s; silence for this long means it is gone, ms. */
+/** After so long without a request the relay is asked whether it is there, ms: Node does not tell of its pings. */
 const SILENT_MS = 60_000;
+/** It has this long to answer, ms. */
+const ANSWER_MS = 20_000;
 const RELAY_PORT = 7443;
 /** Streams the relay may open at once: each costs memory here. */
 const MOST_STREAMS = 256;
@@ -89,16 +93,23 @@ export class Tunnel {
     const opened = new Promise<ServerHttp2Session>((resolve) => server.once('session', resolve));
     // The way node:http2 serves a socket it did not accept itself, in the oldest Node a box may have.
     server.emit('connection', socket);
-    return new Tunnel(url, dialMs, await opened, socket);
+    return new Tunnel(url, dialMs, await opened, socket, parts.patience);
   }
 
-  private constructor(url: string, dialMs: number, session: ServerHttp2Session, socket: Duplex) {
+  private constructor(
+    url: string,
+    dialMs: number,
+    session: ServerHttp2Session,
+    socket: Duplex,
+    patience = { silentMs: SILENT_MS, answerMs: ANSWER_MS },
+  ) {
     this.url = url;
     this.dialMs = dialMs;
     this.#session = session;
     this.#socket = socket;
     session.on('error', () => undefined);
-    session.setTimeout(SILENT_MS, () => this.destroy());
+    session.setTimeout(patience.silentMs);
+    session.on('timeout', () => this.#ask(patience));
     this.closed = new Promise((resolve) => {
       session.once('close', () => resolve());
       socket.once('close', () => resolve());
@@ -118,6 +129,20 @@ export class Tunnel {
     this.#session.destroy();
     // A session that is destroyed in the middle of a write waits for it, and that may be for ever.
     this.#socket.destroy();
+  }
+
+  /** Whether the relay is still there; it is left when it does not answer. */
+  #ask({ silentMs, answerMs }: { silentMs: number; answerMs: number }): void {
+    const session = this.#session;
+    if (session.destroyed) return;
+    const tooLate = setTimeout(() => this.destroy(), answerMs);
+    tooLate.unref();
+    session.ping((error) => {
+      clearTimeout(tooLate);
+      if (error) this.destroy();
+      // Its answer does not set the time anew.
+      else session.setTimeout(silentMs);
+    });
   }
 }
 
