@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { needsTool } from '#test/support/tools.ts';
 import { cpioArchive } from './cpio.ts';
-
-const hasCpio = spawnSync('cpio', ['--version']).status === 0;
 
 describe('an archive for the kernel', () => {
   const folder = mkdtempSync(join(tmpdir(), 'hearth-cpio-'));
@@ -32,7 +31,7 @@ describe('an archive for the kernel', () => {
     assert.equal(at, bytes.length);
   });
 
-  it('is read by cpio itself', { skip: hasCpio ? false : 'needs cpio' }, () => {
+  it('is read by cpio itself', needsTool('cpio'), () => {
     const archive = cpioArchive([
       { path: 'bin', kind: 'folder' },
       { path: 'bin/tool', kind: 'file', mode: 0o755, data: Buffer.from('#!/bin/sh\n') },

@@ -38,7 +38,7 @@ function contents(folder: string): Record<string, string> {
   );
 }
 
-describe('executable with the Node of npm', needsTool('dpkg-deb', 'qemu-arm'), () => {
+describe('executable with the Node of npm', needsTool('dpkg-deb', 'qemu-arm', 'git'), () => {
   for (const target of Object.values(TARGETS) as Target[]) {
     describe(target.name, () => {
       let built: Executable;

@@ -51,7 +51,7 @@ const skip = !isRoot
     ? { skip: `no build for ${process.arch}` }
     : {};
 
-describe('install.sh', { ...skip, ...needsTool('libdeflate-gzip') }, () => {
+describe('install.sh', { ...skip, ...needsTool('libdeflate-gzip', 'openssl') }, () => {
   it('installs what is signed, replaces it whole, keeps settings, and removes it', async (t) => {
     const { folder, key, root } = await release(t, 'first');
     const first = await install('--from', folder, '--key', key, '--root', root);

@@ -71,6 +71,9 @@ const TOOLS = {
   'dpkg-deb': { names: ['dpkg-deb'], debian: 'dpkg', otherwise: 'only Debian and its kin have it' },
   busybox: { names: ['busybox'], debian: 'busybox-static', otherwise: 'install busybox' },
   shellcheck: { names: ['shellcheck'], debian: 'shellcheck', otherwise: 'install shellcheck' },
+  git: { names: ['git'], debian: 'git', otherwise: 'install git' },
+  openssl: { names: ['openssl'], debian: 'openssl', otherwise: 'install OpenSSL' },
+  cpio: { names: ['cpio'], debian: 'cpio', otherwise: 'install cpio' },
   /** The ImageBuilder is a Makefile in such a tarball. */
   make: { names: ['make'], debian: 'make', otherwise: 'install make' },
   zstd: { names: ['zstd'], debian: 'zstd', otherwise: 'install zstd' },
