@@ -274,6 +274,25 @@ test('a reader who leaves in the middle is gone at the box too', async (t) => {
   }
 });
 
+test('who comes in without end leaves a record of some length, and other boxes have theirs', async (t) => {
+  const { relayNamed, boxServing, key, letIn, ca, database } = await awayRig(t);
+  const { base } = await relayNamed('relay.localhost');
+  const [box, other] = [await boxServing(() => undefined), await boxServing(() => undefined)];
+  await letIn(box);
+  for (const { id } of [box, other]) {
+    await database.query(
+      `INSERT INTO away_sessions (secret_hash, box_id, key_sha256, client, created_at, ended_at)
+        SELECT decode(md5($1 || n), 'hex'), $1, '', '127.0.0.1', now() - n * interval '1 minute', now()
+        FROM generate_series(1, 500) AS n`,
+      [id],
+    );
+  }
+  assert.equal(await new AwayVisitor(base, ca).showKey(box.id, key), 303);
+  const count = async ({ id }: typeof box) =>
+    (await database.query('SELECT id FROM away_sessions WHERE box_id = $1', [id])).length;
+  assert.deepEqual([await count(box), await count(other)], [200, 500]);
+});
+
 test('a box at another relay: its reader is sent there', async (t) => {
   const { relayNamed, boxServing, key, letIn, ca, database } = await awayRig(t);
   const first = await relayNamed('one.localhost');

@@ -18,6 +18,8 @@ export const LIVE = sql`ended_at IS NULL AND revoked_at IS NULL
 /** What is known of a session is asked for again after this long: how late an end is heard of at most, ms. */
 const KNOWN_MS = 5_000;
 const MOST_KNOWN = 10_000;
+/** Sessions of one box that are recorded, those that are over among them. */
+const MOST_RECORDED = 200;
 /** Its last use is written this often at most, ms. */
 const SEEN_EVERY_MS = 60_000;
 
@@ -58,6 +60,11 @@ export class AwaySessions {
       UPDATE away_sessions SET ended_at = now() WHERE box_id = ${boxId} AND ended_at IS NULL AND id NOT IN (
         SELECT id FROM away_sessions WHERE box_id = ${boxId} AND ended_at IS NULL
         ORDER BY created_at DESC, id LIMIT ${LIMITS.awaySessions})`);
+    // Whoever has the key may come in again and again: the record of one box does not grow for ever.
+    await this.#db.execute(sql`
+      DELETE FROM away_sessions WHERE box_id = ${boxId} AND ended_at IS NOT NULL AND created_at < (
+        SELECT created_at FROM away_sessions WHERE box_id = ${boxId}
+        ORDER BY created_at DESC OFFSET ${MOST_RECORDED - 1} LIMIT 1)`);
     await notify(this.#db, 'boxes', boxId);
     this.#log.info({ boxId, client }, 'somebody came in to a dashboard from away');
     return secret;
