@@ -92,7 +92,7 @@ export class Visit {
       .click();
   }
 
-  /** What every page owes, in both languages, light and dark: see `#look`. */
+  /** What every page owes, in both languages, light and dark: see `look`. */
   async check(stop: string): Promise<void> {
     const { page } = this;
     const worn = await page.evaluate(() => ({
@@ -103,7 +103,7 @@ export class Visit {
     for (const language of LANGUAGES) {
       for (const theme of ['light', 'dark']) {
         await this.#wear(language, theme);
-        await this.#look(`${stop}: ${this.view.width} px, ${language}, ${theme}`);
+        await this.look(`${stop}: ${this.view.width} px, ${language}, ${theme}`);
       }
     }
     await this.#wear(this.view.language, worn.theme);
@@ -148,7 +148,7 @@ export class Visit {
   }
 
   /** No axe violation, nothing scrolling sideways. */
-  async #look(stop: string): Promise<void> {
+  async look(stop: string): Promise<void> {
     const { page } = this;
     await this.#fits(stop);
     // Evaluated by the debugger, which the page's content security policy does not bind.

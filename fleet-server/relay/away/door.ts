@@ -4,7 +4,8 @@ import type { ErrorCode } from '#protocol/errors.ts';
 import { ERROR_CODES, messageOf } from '#protocol/errors.ts';
 import { dashboardTarget, dashboardUrl } from '#protocol/relay.ts';
 import { flowOfAddress } from '#shaping/shaper.ts';
-import { LOGIN_CSP, loginPage, type PageFile } from './pages.ts';
+import { DOOR_CSP, type KeyFault, loginPage, type Notice, noticePage } from './door-pages.ts';
+import type { PageFile } from './pages.ts';
 import { Rate } from './rate.ts';
 import type { AwaySessions } from './sessions.ts';
 import { boxCookieName, callThrough, type Refusal, type ThroughParts } from './through.ts';
@@ -44,6 +45,14 @@ const REFUSALS: Record<Refusal, [ErrorCode, string]> = {
   switched_off: ['forbidden', 'This was switched off at home.'],
   no_answer: ['unavailable', 'The box did not answer.'],
   too_long: ['payload_too_large', 'More is sent than a box takes, or its length is not told.'],
+};
+
+const SAID: Record<Notice, [ErrorCode, string]> = {
+  nothing: ['not_found', 'There is nothing here.'],
+  busy: ['rate_limited', 'Too many requests.'],
+  offline: REFUSALS.not_here,
+  trouble: ['unavailable', 'This cannot be answered now: try again in a moment.'],
+  unbuilt: ['unavailable', 'The dashboard has not been built on this relay.'],
 };
 
 /** One answer under way. */
@@ -109,7 +118,7 @@ export class AwayDoor {
     this.#route(request, response).catch((error: unknown) => {
       this.#parts.log.warn({ err: messageOf(error) }, 'a request for a dashboard failed');
       if (response.headersSent) response.destroy();
-      else refuse(response, 'unavailable', 'This cannot be answered now: try again in a moment.');
+      else this.#say(request, response, 'trouble');
     });
   }
 
@@ -117,7 +126,7 @@ export class AwayDoor {
     const target = dashboardTarget(request.url ?? '');
     const [host, ...more] = request.headersDistinct.host ?? [];
     const isOurs = more.length === 0 && host?.toLowerCase() === this.#host;
-    if (!target || !isOurs) return refuse(response, 'not_found', 'There is nothing here.');
+    if (!target || !isOurs) return this.#say(request, response, 'nothing');
     const { boxId, path } = target;
     const [pathname = ''] = path.split('?', 1);
     if (pathname === '') return redirect(response, dashboardUrl(this.#parts.base, boxId));
@@ -131,7 +140,7 @@ export class AwayDoor {
     // Each look at a session that is not known costs the database a query.
     if (!this.#looks.may(flowOfAddress(client))) {
       response.setHeader('retry-after', '2');
-      return refuse(response, 'rate_limited', 'Too many requests.');
+      return this.#say(request, response, 'busy');
     }
     // A browser that says so (Fetch Metadata): only the dashboard's own page asks for what lies below it.
     const site = request.headers['sec-fetch-site'];
@@ -145,8 +154,9 @@ export class AwayDoor {
       if (!live) return refuse(response, 'not_authenticated', 'Show the key first: load the page again.');
       return this.#call(request, response, { boxId, path, secret, pathname });
     }
-    if (changes) return refuse(response, 'not_found', 'There is nothing here.');
-    if (!live) return this.#askKey(request, response, pathname, null);
+    if (changes) return this.#say(request, response, 'nothing');
+    if (!live)
+      return this.#askKey(request, response, { boxId, pathname, fault: secret === null ? null : 'ended' });
     return this.#page(request, response, boxId, pathname.slice(1) || 'index.html');
   }
 
@@ -155,10 +165,11 @@ export class AwayDoor {
     const form = await readForm(request);
     // An IPv6 household has many addresses.
     const network = flowOfAddress(client);
-    if (!this.#logins.may(network)) return this.#askKey(request, response, '/', 'slow');
+    if (!this.#logins.may(network))
+      return this.#askKey(request, response, { boxId, pathname: '/', fault: 'slow' });
     const key = form?.get('key') ?? '';
     const secret = key === '' ? null : await this.#parts.sessions.begin(boxId, key, client);
-    if (secret === null) return this.#askKey(request, response, '/', 'wrong');
+    if (secret === null) return this.#askKey(request, response, { boxId, pathname: '/', fault: 'wrong' });
     this.#logins.refund(network);
     const before = cookieOf(request, cookieName(boxId));
     // Who comes in anew has left what was open before: nobody will look for that one any more.
@@ -170,18 +181,27 @@ export class AwayDoor {
   #askKey(
     request: IncomingMessage,
     response: ServerResponse,
-    pathname: string,
-    fault: 'wrong' | 'slow' | null,
+    { boxId, pathname, fault }: { boxId: string; pathname: string; fault: KeyFault | null },
   ): void {
     if (pathname !== '/') {
       refuse(response, 'not_authenticated', 'Show the key first.');
       return;
     }
-    response.setHeader('content-security-policy', LOGIN_CSP);
-    // Under `no-referrer` a form comes with the Origin null (Fetch, 3.1), as another site's could.
-    response.setHeader('referrer-policy', 'same-origin');
-    const body = Buffer.from(loginPage(request.headers['accept-language'], fault));
-    send(response, fault === 'slow' ? 429 : fault ? 403 : 200, 'text/html; charset=utf-8', body);
+    if (fault === 'slow') response.setHeader('retry-after', '60');
+    if (fault === 'ended') response.setHeader('set-cookie', cookieFor(boxId, '', 0));
+    const page = loginPage(request.headers['accept-language'], boxId, fault);
+    show(response, fault === 'slow' ? 429 : fault === 'wrong' ? 403 : 200, page);
+  }
+
+  /** There is nothing to be shown: a page for who looks, JSON for what calls. */
+  #say(request: IncomingMessage, response: ServerResponse, notice: Notice): void {
+    const [code, message] = SAID[notice];
+    if (!/^text\/html\b/.test(request.headers.accept ?? '')) {
+      refuse(response, code, message);
+      return;
+    }
+    response.shouldKeepAlive = false;
+    show(response, ERROR_CODES[code], noticePage(request.headers['accept-language'], notice));
   }
 
   async #page(
@@ -192,14 +212,11 @@ export class AwayDoor {
   ): Promise<void> {
     const { pages, tunnels, elsewhere } = this.#parts;
     const page = pages.get(name);
-    if (!page) {
-      const message =
-        pages.size === 0 ? 'The dashboard has not been built on this relay.' : 'There is nothing here.';
-      return refuse(response, pages.size === 0 ? 'unavailable' : 'not_found', message);
-    }
+    if (!page) return this.#say(request, response, pages.size === 0 ? 'unbuilt' : 'nothing');
     if (name === 'index.html' && !tunnels.has(boxId)) {
       const other = await elsewhere(boxId);
       if (other !== null) return redirect(response, dashboardUrl(other, boxId));
+      return this.#say(request, response, 'offline');
     }
     response.setHeader('content-security-policy', PAGE_CSP);
     const zipped = /(^|,)\s*gzip\s*(,|$)/.test(String(request.headers['accept-encoding'] ?? ''))
@@ -267,6 +284,15 @@ async function readForm(request: IncomingMessage): Promise<URLSearchParams | nul
 function redirect(response: ServerResponse, location: string): void {
   response.setHeader('location', location);
   send(response, 303, 'text/plain; charset=utf-8', Buffer.from('Go on there.\n'));
+}
+
+/** A page of the relay's own. */
+function show(response: ServerResponse, status: number, page: string): void {
+  response.setHeader('content-security-policy', DOOR_CSP);
+  // Under `no-referrer` a form comes with the Origin null (Fetch, 3.1), as another site's could.
+  response.setHeader('referrer-policy', 'same-origin');
+  response.setHeader('vary', 'accept-language');
+  send(response, status, 'text/html; charset=utf-8', Buffer.from(page));
 }
 
 function refuse(response: ServerResponse, code: ErrorCode, message: string): void {

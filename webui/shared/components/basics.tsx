@@ -125,7 +125,7 @@ export function Fault({ error, retry }: { error: unknown; retry?: () => void }) 
 export function Empty(props: { title: string; text: string; children?: ComponentChildren }) {
   return (
     <div class="empty">
-      <h3>{props.title}</h3>
+      <h2>{props.title}</h2>
       <p>{props.text}</p>
       {props.children}
     </div>
