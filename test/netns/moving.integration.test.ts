@@ -20,8 +20,9 @@ describe('an address that changes, and a NAT without one to speak of', {
     const { sha256, hostname } = await town.hold('/film.bin', 16_000_000);
     const client = town.download(hostname, '/film.bin');
     await client.said('begun');
+    // More than once, if this machine stood still for longer than the client's patience.
     assert.deepEqual(
-      client.told.filter(({ what }) => what === 'from').map(({ from }) => from),
+      [...new Set(client.told.flatMap(({ what, from }) => (what === 'from' ? [from] : [])))],
       [at(WAN.router)],
     );
     town.home.setWan(WAN.second);
