@@ -13,7 +13,9 @@ import { FleetFixture } from '#agent/link/fleet-fixture.ts';
 import { MIB, manifestFor, tempFolder, until } from '#agent/store/store-fixture.ts';
 import type { AssetManifest } from '#protocol/asset.ts';
 import { encodePath } from '#protocol/content-url.ts';
+import type { BoxStatus } from '#protocol/http-box.ts';
 import type { AssetState } from '#protocol/messages.ts';
+import { TestHousehold } from '#test/support/household.ts';
 import type { AgentProcess } from './agent-fixture.ts';
 import { killAgents, spawnAgent, startAgent } from './agent-fixture.ts';
 
@@ -96,6 +98,11 @@ test('agent: the main loop: pair, cache, serve, be paid, spot check, get, delete
   assert.equal(sha256(got.body), asset.sha256);
   await until(() => fleet.totals().bytes === bytes.length, 'the delivery is settled');
   assert.equal(fleet.totals().requests, 1);
+  const household = new TestHousehold(agent);
+  await until(async () => {
+    const { serving } = (await household.ask('/api/status')) as BoxStatus;
+    return serving.requestsToday === 1 && serving.bytesToday >= bytes.length;
+  }, 'the dashboard has counted it');
   await until(
     async () => (await readdir(path.join(disk, 'hearth/deliveries'))).length === 0,
     'settled batches are gone',

@@ -523,6 +523,11 @@ export class Agent {
       update: this.#update.status(),
       store: this.#store,
       meter: this.#meter,
+      // Without a clock there is no day: what was served since the start.
+      servedToday: this.#uplink.today() ?? {
+        bytes: this.#meter.bytesTotal,
+        requests: this.#meter.requestsTotal,
+      },
       content: this.#content,
       integrity: this.#integrity,
       account: this.#account,

@@ -14,6 +14,8 @@ export interface StatusParts {
   update: BoxStatus['update'];
   store: Store;
   meter: ServingMeter;
+  /** By the household's clock. */
+  servedToday: { bytes: number; requests: number };
   content: ContentServer;
   integrity: IntegrityCheck;
   account: Account;
@@ -33,7 +35,9 @@ export function statusOf(parts: StatusParts): BoxStatus {
     link: parts.link,
     serving: {
       connections: parts.content.connections,
-      ...meter.snapshot(),
+      bytesPerSecond: meter.bytesPerSecond,
+      bytesToday: parts.servedToday.bytes,
+      requestsToday: parts.servedToday.requests,
       contentUrl: parts.contentUrl,
     },
     disk: {

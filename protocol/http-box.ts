@@ -45,6 +45,7 @@ export const boxStatusSchema = z.object({
   serving: z.object({
     connections: count,
     bytesPerSecond: z.number().min(0),
+    /** Since midnight by the household's clock; without a clock, since the box started. */
     bytesToday: count,
     requestsToday: count,
     contentUrl: z.string(),

@@ -47,7 +47,7 @@ export class Delivery {
     this.#toldAtMs = parts.clock.monotonic();
     this.#movedAtMs = this.#toldAtMs;
     body.entitlement.takenBytes += body.lengthBytes;
-    parts.meter.addRequest(this.#toldAtMs);
+    parts.meter.addRequest();
   }
 
   /** The kernel took so many bytes of the body. */

@@ -2,18 +2,13 @@ import type { Clock } from '#agent/time/clock.ts';
 
 const WINDOW_MS = 10_000;
 const SLOT_MS = 1_000;
-const DAY_MS = 86_400_000;
 const BUSY_REQUESTS = 50;
 
-/** What is being served: since the start, today (UTC) and lately. */
+/** What is being served: since the start, and lately. What was served by day the line counts (`uplink/usage.ts`). */
 export class ServingMeter {
   readonly #clock: Clock;
   readonly #onBusy: () => void;
   readonly #slots = new Map<number, number>();
-  /** Days since 1970, UTC. */
-  #day = -1;
-  #bytesToday = 0;
-  #requestsToday = 0;
   #bytesTotal = 0;
   #requestsTotal = 0;
   #lastTotal = 0;
@@ -34,15 +29,11 @@ export class ServingMeter {
   /** @param nowMs monotonic */
   addBytes(bytes: number, nowMs = this.#clock.monotonic()): void {
     this.#turn(nowMs);
-    this.#bytesToday += bytes;
     this.#bytesTotal += bytes;
     this.#slotBytes += bytes;
   }
 
-  /** @param nowMs monotonic */
-  addRequest(nowMs = this.#clock.monotonic()): void {
-    this.#turn(nowMs);
-    this.#requestsToday++;
+  addRequest(): void {
     if (++this.#requestsTotal === BUSY_REQUESTS) this.#onBusy();
   }
 
@@ -54,18 +45,13 @@ export class ServingMeter {
     return this.#bytesTotal;
   }
 
-  /** What the dashboard shows; the rate is over the last ten seconds. */
-  snapshot(): { bytesPerSecond: number; bytesToday: number; requestsToday: number } {
+  /** Over the last ten seconds: what the dashboard shows. */
+  get bytesPerSecond(): number {
     this.#turn(this.#clock.monotonic());
-    this.#turnDay();
     this.#forgetOld();
     let bytes = this.#slotBytes;
     for (const count of this.#slots.values()) bytes += count;
-    return {
-      bytesPerSecond: (bytes / WINDOW_MS) * 1000,
-      bytesToday: this.#bytesToday,
-      requestsToday: this.#requestsToday,
-    };
+    return (bytes / WINDOW_MS) * 1000;
   }
 
   /** Bytes per second since this was last called: what a heartbeat says. */
@@ -78,11 +64,10 @@ export class ServingMeter {
     return rate;
   }
 
-  /** Goes on to another slot when its time has come; the day is looked at then. */
+  /** Goes on to another slot when its time has come. */
   #turn(nowMs: number): void {
     const slot = Math.floor(nowMs / SLOT_MS);
     if (slot === this.#slot) return;
-    this.#turnDay();
     if (this.#slotBytes > 0) this.#slots.set(this.#slot, this.#slotBytes);
     this.#slot = slot;
     this.#slotBytes = 0;
@@ -92,13 +77,5 @@ export class ServingMeter {
   #forgetOld(): void {
     const oldest = Math.floor((this.#clock.monotonic() - WINDOW_MS) / SLOT_MS);
     for (const slot of this.#slots.keys()) if (slot <= oldest) this.#slots.delete(slot);
-  }
-
-  #turnDay(): void {
-    const day = Math.floor(this.#clock.bestNow() / DAY_MS);
-    if (day === this.#day) return;
-    this.#day = day;
-    this.#bytesToday = 0;
-    this.#requestsToday = 0;
   }
 }

@@ -128,6 +128,11 @@ export class Uplink {
     };
   }
 
+  /** What went out today by the household's clock, and survives a restart; null while the time is not known. */
+  today(): { bytes: number; requests: number } | null {
+    return this.#usage.today();
+  }
+
   history(): UplinkHistory {
     const { hours, days } = this.#usage.history();
     const wall = this.#wallNow();

@@ -207,6 +207,28 @@ test('charts: hours of today and days, bounded; what was given back is not count
   assert.equal(days.length, 31);
   assert.deepEqual(days.at(-2), { date: '2026-02-09', up: 600 * 24, down: 0, requests: 24 });
   assert.deepEqual(hours, [{ hour: 0, up: 600, down: 0, requests: 1 }]);
+  assert.deepEqual(usage.today(), { bytes: 600, requests: 1 });
+});
+
+test('today begins at midnight where the household lives, and goes on after a restart', async () => {
+  const { state, parts } = world('2026-06-01T21:59:00Z', null);
+  const usage = new Usage(parts);
+  await usage.useFile(file);
+  usage.up.take(1_000);
+  usage.addRequests(3);
+  assert.deepEqual(usage.today(), { bytes: 1_000, requests: 3 });
+  state.instant = '2026-06-01T22:01:00Z';
+  assert.deepEqual(usage.today(), { bytes: 0, requests: 0 }, 'midnight in Berlin');
+  usage.up.take(70);
+  usage.down.take(5);
+  usage.addRequests(1);
+  await usage.close();
+  const again = new Usage(parts);
+  await again.useFile(file);
+  assert.deepEqual(again.today(), { bytes: 70, requests: 1 });
+  state.instant = null;
+  assert.equal(again.today(), null);
+  await again.close();
 });
 
 test('it is written rarely', async () => {

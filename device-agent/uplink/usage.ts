@@ -108,6 +108,15 @@ export class Usage {
     };
   }
 
+  /** What was sent today, and the requests answered; null while the time is not known. */
+  today(): { bytes: number; requests: number } | null {
+    this.#fold();
+    const wall = this.#parts.wall();
+    if (!wall) return null;
+    const count = this.#days.get(wall.date);
+    return { bytes: count?.up ?? 0, requests: count?.requests ?? 0 };
+  }
+
   /** The quota, or the time zone, may be another now. */
   settingsChanged(): void {
     this.#fold();

@@ -158,6 +158,14 @@ describe(
           { timeoutMs: 60_000 },
         );
         await visit.sees(t('reason.claimed'));
+        // A household in Shanghai is told that a day of the books is none of its own.
+        const moved = await page.evaluate(async () => {
+          const headers = { 'content-type': 'application/json', 'x-hearth-csrf': '1' };
+          const body = JSON.stringify({ timeZone: 'Asia/Shanghai' });
+          return (await fetch('/api/settings', { method: 'PATCH', headers, body })).status;
+        });
+        assert.equal(moved, 200);
+        await visit.sees(t('chart.utcDays', { time: '08:00' }));
         await waitFor(
           async () => (await page.locator('.chart canvas').count()) === 1 || null,
           'no chart is drawn',

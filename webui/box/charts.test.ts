@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Earnings } from '#protocol/messages.ts';
 import type { UplinkHistory } from '#protocol/uplink.ts';
-import { creditsOfToday, estimateOf, slotsOf, sumOf } from './charts.ts';
+import { creditsOfToday, estimateOf, slotsOf, sumOf, utcDayEnds } from './charts.ts';
 
 const NOW = Date.parse('2026-11-21T10:30:00Z');
 const history: UplinkHistory = {
@@ -92,4 +92,14 @@ test('what is pending is estimated at what was paid, exactly, and not at all bef
   assert.equal(estimateOf(45, earnings), '61728394506172839');
   assert.equal(estimateOf(45, null), null);
   assert.equal(estimateOf(0, earnings), '0');
+});
+
+test('the end of the books’ day is told by the household’s clock, unless it is its midnight too', () => {
+  assert.equal(utcDayEnds('Asia/Shanghai', NOW), '08:00');
+  assert.equal(utcDayEnds('Asia/Kathmandu', NOW), '05:45');
+  assert.equal(utcDayEnds('UTC', NOW), null);
+  assert.equal(utcDayEnds('Europe/London', NOW), null);
+  assert.equal(utcDayEnds('Europe/London', Date.parse('2026-07-01T10:00:00Z')), '01:00');
+  // The night in which the clocks go back: by the time that will be.
+  assert.equal(utcDayEnds('America/New_York', Date.parse('2026-11-01T02:00:00Z')), '19:00');
 });

@@ -85,6 +85,21 @@ export function creditsOfToday(
   return { date: wallTime(nowMs, timeZone).date, isToday: true, microCredits: String(sum) };
 }
 
+/**
+ * When the days of the fleet's books end by the household's clock, as `08:00`: the ledger has one day for everybody.
+ * @returns null where that is midnight
+ */
+export function utcDayEnds(timeZone: string, nowMs: number): string | null {
+  const end = (Math.floor(nowMs / DAY_MS) + 1) * DAY_MS;
+  const time = new Intl.DateTimeFormat('en-GB', {
+    hour: '2-digit',
+    minute: '2-digit',
+    hourCycle: 'h23',
+    timeZone,
+  }).format(end);
+  return time === '00:00' ? null : time;
+}
+
 /** What bytes not settled yet may come to, at what those of the last days were paid; null when nothing was paid yet. */
 export function estimateOf(pendingBytes: number, earnings: Earnings | null): string | null {
   const { bytes, microCredits } = sumOf(earnings?.days ?? []);

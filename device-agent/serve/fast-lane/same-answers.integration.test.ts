@@ -71,14 +71,14 @@ over('says what node:http’s lane says, byte for byte', async (t, serve) => {
       const counted: { bytes: number; requests: number; asked: number }[] = [];
       const answers: string[] = [];
       for (const way of [inTwo, inOne]) {
-        const before = { ...sum(delivered), asked: meter.snapshot().requestsToday };
+        const before = { ...sum(delivered), asked: meter.requestsTotal };
         answers.push(await way(port, request));
         await until(() => meter.responses === 0, 'it has ended');
         const after = sum(delivered);
         counted.push({
           bytes: after.bytes - before.bytes,
           requests: after.requests - before.requests,
-          asked: meter.snapshot().requestsToday - before.asked,
+          asked: meter.requestsTotal - before.asked,
         });
       }
       assert.ok(answers[0]?.startsWith('HTTP/1.1 '), request);

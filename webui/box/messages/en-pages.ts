@@ -128,6 +128,8 @@ export const pagesEn = {
   'earnings.pending': '{n} more is pending: served, and not settled by the fleet yet.',
   'earnings.pending.estimate': 'About {credits} credits, at what the last 30 days paid.',
   'chart.hint.settled': 'Touch or point at an hour to see what was settled in it.',
+  'chart.utcDays':
+    'Credits are booked by days that end at 00:00 UTC, which is {time} by the clock of your box.',
   'chart.of.credits': 'Credits earned',
   'chart.of.bytes': 'Data served',
   'chart.of.requests': 'Requests answered',

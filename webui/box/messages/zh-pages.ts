@@ -122,6 +122,7 @@ export const pagesZh: { readonly [K in keyof typeof pagesEn]: string } = {
   'earnings.pending': '另有 {n} 待结算：已经提供，机群尚未结算。',
   'earnings.pending.estimate': '按最近 30 天的收益估算，约 {credits} 积分。',
   'chart.hint.settled': '触摸或指向某一小时，可查看该小时结算的数额。',
+  'chart.utcDays': '积分按 UTC 日记账，每天在 00:00 UTC 结束，即盒子时间 {time}。',
   'chart.of.credits': '赚取的积分',
   'chart.of.bytes': '提供的数据',
   'chart.of.requests': '响应的请求',

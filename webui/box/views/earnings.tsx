@@ -21,6 +21,7 @@ import { estimateOf, type Measure, type Period, type Slot, slotsOf, sumOf } from
 import { useStatus } from '../live.ts';
 import { api } from '../state.ts';
 import { t } from '../text.ts';
+import { BookedDays } from './booked-days.tsx';
 
 export function EarningsPage() {
   const answer = useQuery<z.infer<typeof boxEarningsSchema>>(api, '/earnings', 5_000);
@@ -120,6 +121,7 @@ function Chart({ earnings, history }: { earnings: Earnings | null; history: Upli
         unit={measure === 'bytes' ? '' : t(measure === 'credits' ? 'head.credits' : 'chart.requests.unit')}
         height={240}
       />
+      {period !== 'today' && measure === 'credits' ? <BookedDays timeZone={history?.timeZone} /> : null}
     </Card>
   );
 }

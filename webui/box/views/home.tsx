@@ -5,9 +5,10 @@ import { EarningsChart } from '../../shared/components/earnings-chart.tsx';
 import { useQuery } from '../../shared/query.ts';
 import { href } from '../../shared/router.ts';
 import { useActivity, useStatus } from '../live.ts';
-import { api } from '../state.ts';
+import { api, useSettings } from '../state.ts';
 import { t } from '../text.ts';
 import { ActivityLog } from './activity-log.tsx';
+import { BookedDays } from './booked-days.tsx';
 import { Disk } from './disk.tsx';
 import { Hearth } from './hearth.tsx';
 import { Holding } from './holding.tsx';
@@ -54,6 +55,12 @@ export function Home() {
 
 function Recent({ answer }: { answer: EarningsAnswer }) {
   const days = answer.earnings?.days ?? [];
+  const timeZone = useSettings().data?.timeZone;
   if (days.length === 0) return <p class="soft">{t('earnings.none.text')}</p>;
-  return <EarningsChart days={days.slice(-14)} height={216} />;
+  return (
+    <>
+      <EarningsChart days={days.slice(-14)} height={216} />
+      <BookedDays timeZone={timeZone} />
+    </>
+  );
 }

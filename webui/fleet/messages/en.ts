@@ -130,7 +130,7 @@ export const fleetEn = {
   'box.seen': 'Last seen',
   'box.address': 'Content address',
   'box.noHeartbeat': 'No heartbeat has come yet. Check that the box is on and has internet.',
-  'box.earnings': 'Earnings by day',
+  'box.earnings': 'Earnings by day, UTC',
   'box.hardware': 'Hardware',
   'box.hardware.none': 'The box has not told yet. Ask it above.',
   'box.machine': 'Machine',

@@ -128,7 +128,7 @@ export const fleetZh: { readonly [K in keyof typeof fleetEn]: string } = {
   'box.seen': '最近出现',
   'box.address': '内容地址',
   'box.noHeartbeat': '还没有收到心跳。请确认盒子已开机并能上网。',
-  'box.earnings': '每日收益',
+  'box.earnings': '每日收益（UTC）',
   'box.hardware': '硬件',
   'box.hardware.none': '盒子尚未报告，可在上方询问。',
   'box.machine': '机型',
