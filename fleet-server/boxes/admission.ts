@@ -28,7 +28,10 @@ export async function admitBox(db: Database, socket: TLSSocket): Promise<string>
   const boxId = boxNamedBy(socket);
   const certificate = socket.getPeerX509Certificate();
   if (!certificate) throw new HearthError('forbidden', 'it shows no certificate');
-  const [box] = await db.select().from(boxes).where(eq(boxes.id, boxId));
+  const [box] = await db
+    .select({ keyFingerprint: boxes.keyFingerprint, revokedAt: boxes.revokedAt })
+    .from(boxes)
+    .where(eq(boxes.id, boxId));
   const fingerprint = fingerprintOf(certificate.publicKey.export({ type: 'spki', format: 'der' }));
   if (!box?.keyFingerprint.equals(fingerprint)) {
     throw new HearthError('forbidden', 'this box is not enrolled here');

@@ -7,6 +7,8 @@ import { boxNamedBy } from '#fleet/boxes/admission.ts';
 import { HearthError, messageOf } from '#protocol/errors.ts';
 import { RELAY_ALPN } from '#protocol/relay.ts';
 import { DialLimit } from './dial-limit.ts';
+import type { QueueLimits } from './queue.ts';
+import { Queue } from './queue.ts';
 import { windowFor } from './windows.ts';
 
 export interface TunnelListenerParts {
@@ -20,13 +22,19 @@ export interface TunnelListenerParts {
 }
 
 /**
- * Handshakes under way at once; who comes beyond is closed at once and comes again after its back-off. When a relay has
- * restarted thousands dial together: taken all at the same time, none would be through before it gives up, and the
- * work done for it would be lost.
+ * When a relay has restarted thousands dial together: taken all at the same time, none would be through before it gives
+ * up, and the work done for it would be lost. Who waits costs a socket from which nothing is read; who finds no room
+ * is closed at once and comes again after its back-off. Boxes give a dial 15 s, so that a handshake is begun up to
+ * 10 s after they came.
  */
-const MOST_PENDING = 256;
-/** From one address: many boxes may stand behind a provider's NAT, and one that says nothing must not shut out the others. */
-const MOST_PENDING_PER_ADDRESS = 64;
+const QUEUE_LIMITS: QueueLimits = {
+  atOnce: 256,
+  // One that says nothing must not shut out the others.
+  atOncePerAddress: 64,
+  waiting: 4096,
+  waitingPerAddress: 2048,
+  waitMs: 10_000,
+};
 const HANDSHAKE_MS = 10_000;
 /** All streams of a box together may have this much under way, and half of it in a round trip: 80 MB/s at 200 ms. */
 const SESSION_WINDOW_BYTES = 32 * 1024 * 1024;
@@ -39,8 +47,14 @@ export class TunnelListener {
   readonly #server: Server;
   readonly #sockets = new Set<TLSSocket>();
   readonly #dials = new DialLimit(() => performance.now());
-  /** Connections from accept to admission. */
-  readonly #pending = new Set<string>();
+  /** Connections from accept to admission, by their other end. */
+  readonly #coming = new Map<string, net.Socket>();
+  readonly #queue = new Queue<string>({
+    limits: QUEUE_LIMITS,
+    begin: (end) => void this.#server.emit('connection', this.#coming.get(end)),
+    refuse: (end) => this.#coming.get(end)?.destroy(),
+    now: () => performance.now(),
+  });
 
   constructor(parts: TunnelListenerParts) {
     this.#parts = parts;
@@ -56,18 +70,22 @@ export class TunnelListener {
         handshakeTimeout: HANDSHAKE_MS,
         ALPNProtocols: [RELAY_ALPN],
       },
-      (socket) => void this.#take(socket).finally(() => this.#pending.delete(endOf(socket))),
+      (socket) => {
+        const end = endOf(socket);
+        void this.#take(socket).finally(() => this.#came(end));
+      },
     );
-    this.#port = net.createServer((socket) => {
-      if (!this.#mayGreet(socket)) {
+    this.#port = net.createServer({ pauseOnConnect: true }, (socket) => {
+      socket.on('error', () => undefined);
+      // It was reset before it was taken.
+      if (socket.remoteAddress === undefined) {
         socket.destroy();
         return;
       }
       const end = endOf(socket);
-      this.#pending.add(end);
-      socket.once('close', () => this.#pending.delete(end));
-      socket.on('error', () => undefined);
-      this.#server.emit('connection', socket);
+      socket.once('close', () => this.#came(end));
+      this.#coming.set(end, socket);
+      this.#queue.arrive(end, addressIn(end));
     });
     this.#server.on('tlsClientError', (error) =>
       parts.log.debug({ err: error.message }, 'a handshake failed'),
@@ -78,7 +96,7 @@ export class TunnelListener {
   async listen(port: number, host: string): Promise<number> {
     await new Promise<void>((resolve, reject) => {
       this.#port.once('error', reject);
-      this.#port.listen(port, host, resolve);
+      this.#port.listen({ port, host, backlog: QUEUE_LIMITS.waiting }, resolve);
     });
     const address = this.#port.address();
     return typeof address === 'object' && address ? address.port : port;
@@ -91,14 +109,13 @@ export class TunnelListener {
 
   close(): void {
     this.stop();
+    for (const socket of this.#coming.values()) socket.destroy();
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  #mayGreet({ remoteAddress }: net.Socket): boolean {
-    if (this.#pending.size >= MOST_PENDING) return false;
-    let same = 0;
-    for (const end of this.#pending) if (end.startsWith(`${remoteAddress} `)) same++;
-    return same < MOST_PENDING_PER_ADDRESS;
+  /** It is admitted, or gone. */
+  #came(end: string): void {
+    if (this.#coming.delete(end)) this.#queue.leave(end, addressIn(end));
   }
 
   async #take(socket: TLSSocket): Promise<void> {
@@ -141,4 +158,8 @@ export class TunnelListener {
 /** Address and port of the other end: no two connections have the same. */
 function endOf(socket: net.Socket): string {
   return `${socket.remoteAddress} ${socket.remotePort}`;
+}
+
+function addressIn(end: string): string {
+  return end.slice(0, end.indexOf(' '));
 }

@@ -1,6 +1,7 @@
 import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2';
 import { constants } from 'node:http2';
 import type { Duplex } from 'node:stream';
+import { Pulse } from './pulse.ts';
 import { windowFor } from './windows.ts';
 
 export interface TunnelLimits {
@@ -10,7 +11,7 @@ export interface TunnelLimits {
   streamsPerBox: number;
   /** Streams open on the whole relay. */
   streams: number;
-  /** A box that does not answer a ping for this long is gone, ms. */
+  /** A box that has not been heard of for this long is gone, ms. */
   silentMs: number;
 }
 
@@ -45,12 +46,19 @@ export class Tunnels {
   readonly #limits: TunnelLimits;
   readonly #byBox = new Map<string, Tunnel[]>();
   readonly #onChange: (boxId: string, connected: boolean) => void;
+  readonly #pulse: Pulse<Tunnel>;
   #streams = 0;
 
   /** @param onChange a box came, or its last connection went */
   constructor(limits: TunnelLimits, onChange: (boxId: string, connected: boolean) => void) {
     this.#limits = limits;
     this.#onChange = onChange;
+    this.#pulse = new Pulse({
+      silentMs: limits.silentMs,
+      ask: ping,
+      gone: end,
+      now: () => performance.now(),
+    });
   }
 
   get boxes(): number {
@@ -88,12 +96,8 @@ export class Tunnels {
     });
     // Its fault shows as 'close'; without a listener an error would end the process.
     session.on('error', () => undefined);
-    const beat = setInterval(() => this.#ping(tunnel), this.#limits.silentMs / 3);
-    beat.unref();
-    session.once('close', () => {
-      clearInterval(beat);
-      this.#remove(tunnel);
-    });
+    this.#pulse.add(tunnel);
+    session.once('close', () => this.#remove(tunnel));
     if (!known) this.#onChange(boxId, true);
     return true;
   }
@@ -156,19 +160,8 @@ export class Tunnels {
     tunnel.session.settings({ initialWindowSize: windowBytes });
   }
 
-  #ping(tunnel: Tunnel): void {
-    const { session } = tunnel;
-    if (session.destroyed || session.closed) return;
-    const tooLate = setTimeout(() => end(tunnel), (this.#limits.silentMs * 2) / 3);
-    tooLate.unref();
-    try {
-      session.ping(() => clearTimeout(tooLate));
-    } catch {
-      clearTimeout(tooLate);
-    }
-  }
-
   #remove(tunnel: Tunnel): void {
+    this.#pulse.remove(tunnel);
     const list = this.#byBox.get(tunnel.boxId) ?? [];
     const rest = list.filter((other) => other !== tunnel);
     if (rest.length > 0) {
@@ -186,6 +179,15 @@ export class Tunnels {
 export function giveUp(stream: ClientHttp2Stream): void {
   stream.close(constants.NGHTTP2_CANCEL);
   stream.destroy();
+}
+
+function ping({ session }: Tunnel, answered: () => void): void {
+  // One that closes in peace has streams that end on it.
+  if (session.destroyed || session.closed) answered();
+  else
+    session.ping((error) => {
+      if (!error) answered();
+    });
 }
 
 function end({ session, socket }: Tunnel): void {
