@@ -73,3 +73,44 @@ test('the relay’s own name: a certificate that is replaced is shown to the nex
   });
   assert.ok(own.covers('two.example.org'));
 });
+
+test('the relay’s own name: who sends a request bit by bit without end is cut off', async (t) => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'hearth-own-tls-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const issued = await openCa(await createCa()).issueServer(['one.example.org']);
+  const files = { cert: path.join(folder, 'cert.pem'), key: path.join(folder, 'key.pem') };
+  await writeFile(files.cert, issued.certificatePem);
+  await writeFile(files.key, issued.keyPem);
+  const own = await OwnTls.open({
+    files,
+    answer: (request, response) => {
+      request.resume().once('end', () => response.end());
+    },
+    connections: 10,
+    log: pino({ level: 'silent' }),
+    headMs: 500,
+  });
+  t.after(() => own.close());
+  const server = net.createServer((socket) => own.take(socket, Buffer.alloc(0)));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  for (const begun of [
+    'GET / HTTP/1.1\r\nHost: x\r\n',
+    'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n',
+  ]) {
+    const socket = tls.connect({
+      port: (server.address() as AddressInfo).port,
+      host: '127.0.0.1',
+      rejectUnauthorized: false,
+    });
+    socket.on('error', () => undefined);
+    await once(socket, 'secureConnect');
+    socket.resume();
+    socket.write(begun);
+    const trickle = setInterval(() => socket.write('x'), 100);
+    await once(socket, 'close', { signal: AbortSignal.timeout(40_000) }).finally(() =>
+      clearInterval(trickle),
+    );
+  }
+});

@@ -16,10 +16,13 @@ export interface OwnTlsParts {
   log: Logger;
   /** How often the files are looked at, ms. */
   lookMs?: number;
+  /** How long a client may take for the head of a request, and twice that for all of it, ms. */
+  headMs?: number;
 }
 
 /** The files are looked at again this often, ms; what replaces them is used after two looks. */
 const LOOK_MS = 60_000;
+const HEAD_MS = 10_000;
 
 /**
  * The relay's own name over TLS: of what clients' greetings name it takes what its certificate covers, and leaves
@@ -53,6 +56,7 @@ export class OwnTls {
     this.#leaf = leafOf(cert, key);
     this.#used = cert + key;
     this.#seen = this.#used;
+    const headMs = parts.headMs ?? HEAD_MS;
     this.#server = https.createServer(
       {
         cert,
@@ -60,13 +64,16 @@ export class OwnTls {
         minVersion: 'TLSv1.2',
         handshakeTimeout: 10_000,
         maxHeaderSize: 16 * 1024,
-        headersTimeout: 10_000,
-        requestTimeout: 20_000,
+        headersTimeout: headMs,
+        requestTimeout: 2 * headMs,
+        connectionsCheckingInterval: headMs / 2,
         keepAliveTimeout: 15_000,
         ALPNProtocols: ['http/1.1'],
       },
       parts.answer,
     );
+    // It never listens itself, and begins to watch the time of its requests with this event.
+    this.#server.emit('listening');
     this.#server.timeout = 60_000;
     this.#server.maxConnections = parts.connections;
     this.#server.on('tlsClientError', (error, socket) => {
@@ -95,6 +102,8 @@ export class OwnTls {
 
   close(): void {
     clearInterval(this.#timer);
+    // Ends the watching too.
+    this.#server.close();
     this.#server.closeAllConnections();
   }
 
