@@ -2,6 +2,7 @@ import { constants } from 'node:http2';
 import type { Server, Socket } from 'node:net';
 import { createServer } from 'node:net';
 import { CLIENT_ADDRESS_HEADER } from '#protocol/relay.ts';
+import { flowOfAddress } from '#shaping/shaper.ts';
 import { carry } from './carry.ts';
 import type { RelayCounts } from './counts.ts';
 import { MOST_HELLO_BYTES, sniff } from './sni.ts';
@@ -11,6 +12,7 @@ import { giveUp } from './tunnels.ts';
 
 export interface PassthroughLimits {
   connections: number;
+  /** Of one address, or a /64 of IPv6. */
   connectionsPerClient: number;
   /** For a client's first bytes, ms. */
   helloMs: number;
@@ -77,19 +79,21 @@ export class Passthrough {
   #take(socket: Socket): void {
     const { limits } = this.#parts;
     const client = socket.remoteAddress ?? '';
-    const open = this.#perClient.get(client) ?? 0;
+    // An IPv6 household has many addresses, and so has a flood from one.
+    const network = flowOfAddress(client);
+    const open = this.#perClient.get(network) ?? 0;
     socket.on('error', () => undefined);
     if (open >= limits.connectionsPerClient) {
       socket.destroy();
       return;
     }
     this.#sockets.add(socket);
-    this.#perClient.set(client, open + 1);
+    this.#perClient.set(network, open + 1);
     socket.once('close', () => {
       this.#sockets.delete(socket);
-      const left = (this.#perClient.get(client) ?? 1) - 1;
-      if (left > 0) this.#perClient.set(client, left);
-      else this.#perClient.delete(client);
+      const left = (this.#perClient.get(network) ?? 1) - 1;
+      if (left > 0) this.#perClient.set(network, left);
+      else this.#perClient.delete(network);
     });
     this.#readHello(socket, client);
   }

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2';
 import { constants } from 'node:http2';
 import { CLIENT_ADDRESS_HEADER, relayedTarget } from '#protocol/relay.ts';
+import { flowOfAddress } from '#shaping/shaper.ts';
 import { carry } from './carry.ts';
 import type { RelayCounts } from './counts.ts';
 import type { Tolls } from './tolls.ts';
@@ -13,7 +14,7 @@ export interface ForwardLimits {
   answerMs: number;
   /** A box that sends nothing, though its client waits, for this long is cut, ms. */
   stalledMs: number;
-  /** Streams open for one client's address. */
+  /** Streams open for one client's address, or its /64 of IPv6. */
   streamsPerClient: number;
 }
 
@@ -108,7 +109,7 @@ export class Forwarder {
       say(response, 403, 'No service worker comes from here.');
     } else if (!METHODS.includes(method)) {
       say(response, 405, 'Only content is relayed.', { Allow: METHODS.join(', ') });
-    } else if ((this.#perClient.get(client) ?? 0) >= this.#parts.limits.streamsPerClient) {
+    } else if ((this.#perClient.get(flowOfAddress(client)) ?? 0) >= this.#parts.limits.streamsPerClient) {
       say(response, 429, 'Too many requests at once.', { 'Retry-After': '2' });
     } else {
       this.#open(request, response, target, client);
@@ -132,11 +133,12 @@ export class Forwarder {
       this.#instead(response, target);
       return;
     }
-    this.#perClient.set(client, (this.#perClient.get(client) ?? 0) + 1);
+    const network = flowOfAddress(client);
+    this.#perClient.set(network, (this.#perClient.get(network) ?? 0) + 1);
     opened.stream.once('close', () => {
-      const left = (this.#perClient.get(client) ?? 1) - 1;
-      if (left > 0) this.#perClient.set(client, left);
-      else this.#perClient.delete(client);
+      const left = (this.#perClient.get(network) ?? 1) - 1;
+      if (left > 0) this.#perClient.set(network, left);
+      else this.#perClient.delete(network);
     });
     this.#carry(opened.stream, response, target, client);
   }
