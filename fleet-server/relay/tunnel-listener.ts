@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import { boxNamedBy } from '#fleet/boxes/admission.ts';
 import { HearthError, messageOf } from '#protocol/errors.ts';
 import { RELAY_ALPN } from '#protocol/relay.ts';
+import { flowOfAddress } from '#shaping/shaper.ts';
 import { DialLimit } from './dial-limit.ts';
 import type { QueueLimits } from './queue.ts';
 import { Queue } from './queue.ts';
@@ -160,6 +161,7 @@ function endOf(socket: net.Socket): string {
   return `${socket.remoteAddress} ${socket.remotePort}`;
 }
 
+/** Whose turns it takes: an IPv6 flood has as many addresses as it likes, all in one /64. */
 function addressIn(end: string): string {
-  return end.slice(0, end.indexOf(' '));
+  return flowOfAddress(end.slice(0, end.indexOf(' ')));
 }
