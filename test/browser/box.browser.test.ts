@@ -145,6 +145,13 @@ describe(
         await page.getByLabel(t('content.show')).selectOption('failed');
         await visit.sees(t('content.noMatch'));
 
+        // It lives in Shanghai: a day of the books is none of its own.
+        const moved = await page.evaluate(async () => {
+          const headers = { 'content-type': 'application/json', 'x-hearth-csrf': '1' };
+          const body = JSON.stringify({ timeZone: 'Asia/Shanghai' });
+          return (await fetch('/api/settings', { method: 'PATCH', headers, body })).status;
+        });
+        assert.equal(moved, 200);
         // Someone watches; it is settled; the household sees the credits the fleet has in its books.
         await goTo(visit, t, 'earnings');
         await waitFor(
@@ -158,13 +165,6 @@ describe(
           { timeoutMs: 60_000 },
         );
         await visit.sees(t('reason.claimed'));
-        // A household in Shanghai is told that a day of the books is none of its own.
-        const moved = await page.evaluate(async () => {
-          const headers = { 'content-type': 'application/json', 'x-hearth-csrf': '1' };
-          const body = JSON.stringify({ timeZone: 'Asia/Shanghai' });
-          return (await fetch('/api/settings', { method: 'PATCH', headers, body })).status;
-        });
-        assert.equal(moved, 200);
         await visit.sees(t('chart.utcDays', { time: '08:00' }));
         await waitFor(
           async () => (await page.locator('.chart canvas').count()) === 1 || null,
