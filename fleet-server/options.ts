@@ -62,6 +62,8 @@ const optionsSchema = z.object({
   /** PEM files of the relay's own certificate: with them dashboards are carried to who is away from home. */
   HEARTH_RELAY_CERT: z.string().min(1).optional(),
   HEARTH_RELAY_KEY: z.string().min(1).optional(),
+  /** The relay's own name in the fleet's zone, `relay1.boxes.example.org`: the fleet gets its certificate. */
+  HEARTH_RELAY_NAME: z.string().max(253).optional(),
   /** Boxes are `<label>.<this domain>`; without it their clients' TLS is not carried. */
   HEARTH_BOX_DOMAIN: z
     .string()

@@ -22,6 +22,22 @@ const LONGEST_RETRY_MS = 86_400_000;
 /** A try that has not ended by then died with its process, ms. */
 const TRY_MS = 600_000;
 
+/** Whose requests there are. A box is sent what it asked for; a relay looks for it (relay/own-name.ts). */
+const KINDS = {
+  relay: {
+    table: sql`relay_certificates`,
+    from: sql`relay_certificates`,
+    boxId: sql`NULL`,
+    labelled: (label: string) => sql`name_label = ${label}`,
+  },
+  box: {
+    table: sql`box_certificates`,
+    from: sql`box_certificates JOIN boxes ON boxes.id = box_id AND revoked_at IS NULL`,
+    boxId: sql`box_id`,
+    labelled: (label: string) => sql`box_id = (SELECT id FROM boxes WHERE name_label = ${label})`,
+  },
+};
+
 /**
  * Takes a box's request. The same request again changes nothing; one for a new key replaces it.
  * @throws HearthError `csr_invalid` when it is not for the box's own name
@@ -88,7 +104,8 @@ export async function issueNext(
 ): Promise<boolean> {
   const next = await claim(db, options.perThreeHours);
   if (!next) return false;
-  const { boxId, label, csr, attempts } = next;
+  const { kind, boxId, label, csr, attempts } = next;
+  const { table, labelled } = KINDS[kind];
   const name = `${label}.${options.domain}`;
   try {
     const chain = await issuer.issue(name, csr, {
@@ -104,19 +121,19 @@ export async function issueNext(
     const expiresAt = new x509.X509Certificate(chain).notAfter;
     // A newer request that came meanwhile goes on waiting.
     await db.execute(sql`
-      UPDATE box_certificates SET state = 'issued', chain = ${chain}, issued_at = now(),
+      UPDATE ${table} SET state = 'issued', chain = ${chain}, issued_at = now(),
         expires_at = ${expiresAt.toISOString()}, problem = NULL, problem_code = NULL, failing_since = NULL
-      WHERE box_id = ${boxId} AND csr = ${csr}`);
-    await deliver(db, boxId);
+      WHERE ${labelled(label)} AND csr = ${csr}`);
+    if (boxId !== null) await deliver(db, boxId);
     log.info({ boxId, name, expiresAt }, 'a certificate was issued');
   } catch (error) {
     const waitMs =
       Math.min(LONGEST_RETRY_MS, RETRY_MS * 2 ** Math.min(attempts, 20)) * (0.5 + Math.random() / 2);
     const problem = clip(messageOf(error));
     await db.execute(sql`
-      UPDATE box_certificates SET problem = ${problem}, problem_code = ${problemCodeOf(problem)},
+      UPDATE ${table} SET problem = ${problem}, problem_code = ${problemCodeOf(problem)},
         failing_since = coalesce(failing_since, now()), next_try_at = now() + ${waitMs} * interval '1 millisecond'
-      WHERE box_id = ${boxId} AND csr = ${csr}`);
+      WHERE ${labelled(label)} AND csr = ${csr}`);
     log.warn({ boxId, name, problem, retryInS: Math.round(waitMs / 1000) }, 'no certificate yet');
   }
   return true;
@@ -130,22 +147,41 @@ export function problemCodeOf(problem: string): (typeof CERTIFICATE_PROBLEMS)[nu
   return 'ca_refused';
 }
 
-/** Takes the request that has waited longest, so that nobody else does for a while. */
-async function claim(db: Database, perThreeHours: number) {
+interface Claimed {
+  kind: keyof typeof KINDS;
+  /** Null: a relay's. */
+  boxId: string | null;
+  label: string;
+  csr: string;
+  attempts: number;
+}
+
+/** Takes the request that has waited longest, relays' before boxes', so that nobody else does for a while. */
+async function claim(db: Database, perThreeHours: number): Promise<Claimed | null> {
   return db.transaction(async (tx) => {
     // Counted under a lock: several processes together must keep to the CA's limit.
     await tx.execute(sql`SELECT pg_advisory_xact_lock(7216000011)`);
-    const { rows } = await tx.execute<{ box_id: string; label: string; csr: string; attempts: number }>(sql`
-      SELECT box_id, name_label AS label, csr, attempts FROM box_certificates JOIN boxes ON boxes.id = box_id
-      WHERE state = 'waiting' AND next_try_at <= now() AND revoked_at IS NULL
-        AND (SELECT count(*) FROM box_certificates WHERE issued_at > now() - interval '3 hours') < ${perThreeHours}
-      ORDER BY next_try_at LIMIT 1 FOR UPDATE OF box_certificates SKIP LOCKED`);
-    const row = rows[0];
-    if (!row) return null;
-    await tx.execute(sql`
-      UPDATE box_certificates SET attempts = attempts + 1, next_try_at = now() + ${TRY_MS} * interval '1 millisecond'
-      WHERE box_id = ${row.box_id}`);
-    return { boxId: row.box_id, label: row.label, csr: row.csr, attempts: row.attempts };
+    for (const kind of ['relay', 'box'] as const) {
+      const { table, from, boxId, labelled } = KINDS[kind];
+      const { rows } = await tx.execute<{
+        box_id: string | null;
+        label: string;
+        csr: string;
+        attempts: number;
+      }>(sql`
+        SELECT ${boxId} AS box_id, name_label AS label, csr, attempts FROM ${from}
+        WHERE state = 'waiting' AND next_try_at <= now()
+          AND (SELECT count(*) FROM box_certificates WHERE issued_at > now() - interval '3 hours')
+            + (SELECT count(*) FROM relay_certificates WHERE issued_at > now() - interval '3 hours') < ${perThreeHours}
+        ORDER BY next_try_at LIMIT 1 FOR UPDATE OF ${table} SKIP LOCKED`);
+      const row = rows[0];
+      if (!row) continue;
+      await tx.execute(sql`
+        UPDATE ${table} SET attempts = attempts + 1, next_try_at = now() + ${TRY_MS} * interval '1 millisecond'
+        WHERE ${labelled(row.label)}`);
+      return { kind, boxId: row.box_id, label: row.label, csr: row.csr, attempts: row.attempts };
+    }
+    return null;
   });
 }
 

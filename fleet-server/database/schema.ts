@@ -294,6 +294,7 @@ export const relays = pgTable('relays', {
   seenAt: created('seen_at'),
   draining: boolean('draining').notNull().default(false),
   dashboardUrl: text('dashboard_url'),
+  nameLabel: text('name_label'),
 });
 
 export const awaySessions = pgTable('away_sessions', {

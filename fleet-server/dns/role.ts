@@ -36,13 +36,13 @@ export async function startDns(db: Database, options: Options, log: Logger): Pro
 }
 
 /**
- * What the zone holds of a box: its own address where the fleet has met it there over TLS, else the relays that have,
+ * What the zone holds of a relay's own name, or of a box: its own address where the fleet has met it there over TLS, else the relays that have,
  * else any that hold it, else where it serves without.
  */
 export function boxRecords(db: Database): FindBox {
   const known = new Map<string, { records: Promise<BoxRecords | null>; atMs: number }>();
   return (label, fresh) => {
-    if (!/^[a-z0-9]{1,63}$/.test(label)) return Promise.resolve(null);
+    if (!/^[a-z0-9-]{1,63}$/.test(label)) return Promise.resolve(null);
     const found = known.get(label);
     if (!fresh && found && Date.now() - found.atMs < KNOWN_MS) return found.records;
     const records = lookUp(db, label);
@@ -74,10 +74,22 @@ async function lookUp(db: Database, label: string): Promise<BoxRecords | null> {
       (SELECT array_agg(value) FROM acme_challenges WHERE acme_challenges.name_label = boxes.name_label) AS challenges
     FROM boxes WHERE boxes.name_label = ${label} AND revoked_at IS NULL`);
   const row = rows[0];
-  if (!row) return null;
+  if (!row) return relayRecords(db, label);
   const ways = [addressIn(row.secure), row.secure_relays, row.relays, addressIn(row.direct)];
   const addresses = ways.find((way) => way !== null && way.length > 0) ?? [];
   return { ...split(addresses), challenges: row.challenges ?? [] };
+}
+
+/** A relay's own name: its addresses while it is there, and its challenges. */
+async function relayRecords(db: Database, label: string): Promise<BoxRecords | null> {
+  const { rows } = await db.execute<{ addresses: string[] | null; challenges: string[] | null }>(sql`
+    SELECT
+      (SELECT array_agg(DISTINCT address) FROM relays, unnest(addresses) AS address
+        WHERE relays.name_label = ${label} AND seen_at > now() - ${RELAY_SILENT_MS} * interval '1 millisecond') AS addresses,
+      (SELECT array_agg(value) FROM acme_challenges WHERE acme_challenges.name_label = ${label}) AS challenges
+    FROM relay_certificates WHERE relay_certificates.name_label = ${label}`);
+  const row = rows[0];
+  return row ? { ...split(row.addresses ?? []), challenges: row.challenges ?? [] } : null;
 }
 
 /** The host of a URL, where it is an address. */

@@ -8,8 +8,8 @@ import type { Logger } from 'pino';
 import { HearthError, messageOf } from '#protocol/errors.ts';
 
 export interface OwnTlsParts {
-  /** PEM files: the chain and its key. Whatever renews them replaces them. */
-  files: { cert: string; key: string };
+  /** PEM files: the chain and its key. Whatever renews them replaces them. Null: they are handed in (`use`). */
+  files: { cert: string; key: string } | null;
   answer: (request: IncomingMessage, response: ServerResponse) => void;
   /** Connections it takes at once. */
   connections: number;
@@ -31,18 +31,24 @@ const HEAD_MS = 10_000;
 export class OwnTls {
   readonly #parts: OwnTlsParts;
   readonly #server: Server;
-  readonly #timer: NodeJS.Timeout;
-  #leaf: X509Certificate;
-  #used: string;
-  #seen: string;
+  readonly #timer: NodeJS.Timeout | null = null;
+  /** Null: none has come yet, and it covers nothing. */
+  #leaf: X509Certificate | null = null;
+  #used = '';
+  #seen = '';
 
   /** @throws HearthError `bad_request` when the files cannot be used */
   static async open(parts: OwnTlsParts): Promise<OwnTls> {
     const { files } = parts;
+    const own = new OwnTls(parts);
+    if (files === null) return own;
     try {
       const [cert, key] = await Promise.all([readFile(files.cert, 'utf8'), readFile(files.key, 'utf8')]);
-      return new OwnTls(parts, cert, key);
+      own.use({ cert, key });
+      own.#seen = own.#used;
+      return own;
     } catch (cause) {
+      own.close();
       throw new HearthError(
         'bad_request',
         `HEARTH_RELAY_CERT and HEARTH_RELAY_KEY cannot be used: ${messageOf(cause)}`,
@@ -51,16 +57,11 @@ export class OwnTls {
     }
   }
 
-  private constructor(parts: OwnTlsParts, cert: string, key: string) {
+  private constructor(parts: OwnTlsParts) {
     this.#parts = parts;
-    this.#leaf = leafOf(cert, key);
-    this.#used = cert + key;
-    this.#seen = this.#used;
     const headMs = parts.headMs ?? HEAD_MS;
     this.#server = https.createServer(
       {
-        cert,
-        key,
         minVersion: 'TLSv1.2',
         handshakeTimeout: 10_000,
         maxHeaderSize: 16 * 1024,
@@ -80,18 +81,28 @@ export class OwnTls {
       parts.log.debug({ err: error.message }, "a client's handshake failed");
       socket.destroy();
     });
-    this.#timer = setInterval(() => void this.#look(), parts.lookMs ?? LOOK_MS);
+    const { files } = parts;
+    if (files === null) return;
+    this.#timer = setInterval(() => void this.#look(files), parts.lookMs ?? LOOK_MS);
     this.#timer.unref();
+  }
+
+  /** Connections from now on are shown this. @throws when it is no certificate, or the key is not its own */
+  use({ cert, key }: { cert: string; key: string }): void {
+    const leaf = leafOf(cert, key);
+    this.#server.setSecureContext({ cert, key, minVersion: 'TLSv1.2' });
+    this.#leaf = leaf;
+    this.#used = cert + key;
   }
 
   /** Whether a server name is one of its own. */
   covers(serverName: string): boolean {
-    return this.#leaf.checkHost(serverName, { subject: 'never' }) !== undefined;
+    return this.#leaf?.checkHost(serverName, { subject: 'never' }) !== undefined;
   }
 
   /** The first name it goes by; null: its certificate names none. */
   get name(): string | null {
-    return /DNS:([a-z0-9.-]+)/i.exec(this.#leaf.subjectAltName ?? '')?.[1] ?? null;
+    return /DNS:([a-z0-9.-]+)/i.exec(this.#leaf?.subjectAltName ?? '')?.[1] ?? null;
   }
 
   /** Takes a connection over. @param first what was read of it, put back */
@@ -101,14 +112,14 @@ export class OwnTls {
   }
 
   close(): void {
-    clearInterval(this.#timer);
+    if (this.#timer) clearInterval(this.#timer);
     // Ends the watching too.
     this.#server.close();
     this.#server.closeAllConnections();
   }
 
-  async #look(): Promise<void> {
-    const { files, log } = this.#parts;
+  async #look(files: { cert: string; key: string }): Promise<void> {
+    const { log } = this.#parts;
     try {
       const [cert, key] = await Promise.all([readFile(files.cert, 'utf8'), readFile(files.key, 'utf8')]);
       const now = cert + key;
@@ -117,10 +128,7 @@ export class OwnTls {
       const settled = now === this.#seen;
       this.#seen = now;
       if (now === this.#used || !settled) return;
-      const leaf = leafOf(cert, key);
-      this.#server.setSecureContext({ cert, key, minVersion: 'TLSv1.2' });
-      this.#leaf = leaf;
-      this.#used = now;
+      this.use({ cert, key });
       log.info({ file: files.cert }, 'the relay has a new certificate');
     } catch (error) {
       log.warn(

@@ -8,7 +8,15 @@ const SAY_SO_MS = 1_000;
 
 interface RegisterParts {
   db: Database;
-  row: { id: string; tunnelUrl: string; publicUrl: string; addresses: string[]; dashboardUrl: string | null };
+  row: {
+    id: string;
+    tunnelUrl: string;
+    publicUrl: string;
+    addresses: string[];
+    dashboardUrl: string | null;
+    /** Of its own name in the fleet's zone; null: it has none there. */
+    nameLabel: string | null;
+  };
   isHere: (boxId: string) => boolean;
   log: Logger;
 }
@@ -16,7 +24,7 @@ interface RegisterParts {
 /** What the fleet knows of this relay: that it is there, and which boxes it holds. */
 export class RelayRegister {
   readonly #db: Database;
-  readonly #row: RegisterParts['row'];
+  #row: RegisterParts['row'];
   readonly #isHere: (boxId: string) => boolean;
   readonly #log: Logger;
   readonly #timer: NodeJS.Timeout;
@@ -44,6 +52,13 @@ export class RelayRegister {
   /** A box came or went: written at once. */
   changed(boxId: string): void {
     this.#changed.add(boxId);
+    void this.#inOrder();
+  }
+
+  /** It carries dashboards from now on, under this address. */
+  carriesDashboards(dashboardUrl: string): void {
+    if (this.#row.dashboardUrl === dashboardUrl) return;
+    this.#row = { ...this.#row, dashboardUrl };
     void this.#inOrder();
   }
 
@@ -77,27 +92,29 @@ export class RelayRegister {
 
   /** Nobody can be connected to a relay that has just begun. */
   async #sayHello(): Promise<void> {
-    const { id, tunnelUrl, publicUrl, addresses, dashboardUrl } = this.#row;
+    const { id, tunnelUrl, publicUrl, addresses, dashboardUrl, nameLabel } = this.#row;
     await this.#db.transaction(async (tx) => {
       await tx.execute(sql`DELETE FROM relays WHERE id = ${id} OR seen_at < now() - interval '1 day'`);
       await tx.execute(
-        sql`INSERT INTO relays (id, tunnel_url, public_url, addresses, dashboard_url)
-          VALUES (${id}, ${tunnelUrl}, ${publicUrl}, ${sql.param(addresses)}::text[], ${dashboardUrl})`,
+        sql`INSERT INTO relays (id, tunnel_url, public_url, addresses, dashboard_url, name_label)
+          VALUES (${id}, ${tunnelUrl}, ${publicUrl}, ${sql.param(addresses)}::text[], ${dashboardUrl}, ${nameLabel})`,
       );
     });
     await notify(this.#db, 'boxes');
   }
 
   async #save(): Promise<void> {
-    const { id, tunnelUrl, publicUrl, addresses, dashboardUrl } = this.#row;
+    const { id, tunnelUrl, publicUrl, addresses, dashboardUrl, nameLabel } = this.#row;
     const changed = [...this.#changed];
     this.#changed.clear();
     try {
       // The row may have been taken for a dead one's while the database was away.
       await this.#db.execute(sql`
-        INSERT INTO relays (id, tunnel_url, public_url, addresses, dashboard_url, draining)
-        VALUES (${id}, ${tunnelUrl}, ${publicUrl}, ${sql.param(addresses)}::text[], ${dashboardUrl}, ${this.#draining})
-        ON CONFLICT (id) DO UPDATE SET seen_at = now(), draining = excluded.draining`);
+        INSERT INTO relays (id, tunnel_url, public_url, addresses, dashboard_url, name_label, draining)
+        VALUES (${id}, ${tunnelUrl}, ${publicUrl}, ${sql.param(addresses)}::text[], ${dashboardUrl}, ${nameLabel},
+          ${this.#draining})
+        ON CONFLICT (id) DO UPDATE SET seen_at = now(), draining = excluded.draining,
+          dashboard_url = excluded.dashboard_url`);
       if (changed.length === 0) return;
       const came = changed.filter((boxId) => this.#isHere(boxId));
       const went = changed.filter((boxId) => !this.#isHere(boxId));

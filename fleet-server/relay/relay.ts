@@ -12,6 +12,7 @@ import type { AwayDoor } from './away/door.ts';
 import { RelayCounts } from './counts.ts';
 import { asksWho } from './greeting.ts';
 import { Meetings } from './meetings.ts';
+import { OwnName, type OwnNameParts } from './own-name.ts';
 import { OwnTls } from './own-tls.ts';
 import { PASSTHROUGH_LIMITS, Passthrough } from './passthrough.ts';
 import { RelayRegister } from './register.ts';
@@ -43,7 +44,9 @@ export interface RelayOptions {
   rates?: TollRates | undefined;
   /** PEM files of its own certificate: with them it is reached by TLS under its own name too. */
   ownTls?: { cert: string; key: string } | undefined;
-  /** The dashboard's files, to be carried to boxes' owners; only with `ownTls`. */
+  /** Its own name in the fleet's zone, whose certificate the fleet gets; instead of `ownTls`. */
+  ownName?: Pick<OwnNameParts, 'name' | 'label' | 'folder'> & Partial<Pick<OwnNameParts, 'now' | 'lookMs'>>;
+  /** The dashboard's files, to be carried to boxes' owners; only with `ownTls` or `ownName`. */
   webuiDir?: string | undefined;
   /** What boxes' names end with; default: they have none. */
   boxDomain?: string | undefined;
@@ -80,20 +83,22 @@ export class Relay {
   readonly #id = `relay-${randomUUID()}`;
   #register: RelayRegister | null = null;
   #meetings: Meetings | null = null;
+  #ownName: OwnName | null = null;
   #recheckTimer: NodeJS.Timeout | null = null;
 
   /** Starts listening and tells the fleet. @throws when a port is taken */
   static async start(parts: RelayParts): Promise<Relay> {
     const certificate = await parts.keys.ca.issueServer(parts.options.names);
-    const { ownTls: files } = parts.options;
-    const own = files
-      ? await OwnTls.open({
-          files,
-          connections: TUNNEL_LIMITS.streams,
-          answer: (request, response) => relay.#answerOwn(request, response),
-          log: parts.log,
-        })
-      : null;
+    const { ownTls: files = null, ownName } = parts.options;
+    const own =
+      files || ownName
+        ? await OwnTls.open({
+            files,
+            connections: TUNNEL_LIMITS.streams,
+            answer: (request, response) => relay.#answerOwn(request, response),
+            log: parts.log,
+          })
+        : null;
     const relay = new Relay(parts, certificate, own);
     await relay.#start();
     return relay;
@@ -151,14 +156,30 @@ export class Relay {
     this.urls.tunnelUrl = options.tunnelUrl ?? `tls://${named}:${tunnelPort}`;
     this.urls.publicUrl = options.publicUrl ?? `http://${named}:${port}`;
     const dashboardUrl = await this.#openAway();
+    const { ownName } = options;
     const row = {
       id: this.#id,
-      dashboardUrl,
+      // A name that is still to get its certificate is told when it has.
+      dashboardUrl: ownName ? null : dashboardUrl,
+      nameLabel: ownName?.label ?? null,
       tunnelUrl: this.urls.tunnelUrl,
       publicUrl: this.urls.publicUrl,
       addresses: options.addresses ?? [host],
     };
     this.#register = await RelayRegister.start({ db, row, isHere: (id) => this.tunnels.holds(id), log });
+    if (ownName) {
+      const register = this.#register;
+      this.#ownName = await OwnName.open({
+        now: Date.now,
+        ...ownName,
+        db,
+        log,
+        onChange: (certificate) => {
+          this.#own?.use(certificate);
+          if (dashboardUrl !== null) register.carriesDashboards(dashboardUrl);
+        },
+      });
+    }
     if (options.tlsPort !== null && options.boxDomain !== undefined) {
       const { tunnels } = this;
       const register = this.#register;
@@ -172,7 +193,8 @@ export class Relay {
     const { db, log, options } = this.#parts;
     if (!this.#own || options.tlsPort === null) return null;
     const named = options.publicUrl?.startsWith('https://') ? options.publicUrl : null;
-    const base = named ?? (this.#own.name && `https://${this.#own.name}:${this.urls.tlsPort}`);
+    const name = options.ownName?.name ?? this.#own.name;
+    const base = named ?? (name && `https://${name}:${this.urls.tlsPort}`);
     if (!base) return null;
     // Loaded only by relays that have a certificate.
     const [{ AwayDoor }, { AwaySessions }, { readPages }] = await Promise.all([
@@ -249,6 +271,7 @@ export class Relay {
     this.#http.closeAllConnections();
     this.#away?.close();
     this.#passthrough.close();
+    await this.#ownName?.close();
     this.#own?.close();
     this.#tolls.close();
     this.tunnels.destroy();

@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { sql } from 'drizzle-orm';
 import type { Logger } from 'pino';
@@ -29,6 +30,13 @@ export async function startRelay(
       'HEARTH_RELAY_CERT and HEARTH_RELAY_KEY go together: set both or none.',
     );
   }
+  const ownName = ownNameOf(options);
+  if (ownName && cert !== undefined) {
+    throw new HearthError(
+      'bad_request',
+      'HEARTH_RELAY_NAME and HEARTH_RELAY_CERT exclude each other: the certificate comes from the fleet, or from files.',
+    );
+  }
   const ownTls = cert !== undefined && key !== undefined ? { cert, key } : undefined;
   const named = tunnelUrl ? new URL(tunnelUrl).hostname.replace(/^\[|\]$/g, '') : host;
   return Relay.start({
@@ -43,6 +51,7 @@ export async function startRelay(
       httpPort: options.HEARTH_RELAY_PORT,
       tlsPort: options.HEARTH_BOX_DOMAIN || ownTls ? options.HEARTH_RELAY_TLS_PORT : null,
       ownTls,
+      ...(ownName && { ownName }),
       webuiDir: WEBUI_DIR,
       tunnelUrl,
       publicUrl: options.HEARTH_RELAY_URL,
@@ -56,6 +65,28 @@ export async function startRelay(
       },
     },
   });
+}
+
+/** @throws HearthError `bad_request` for a name the fleet's zone cannot hold */
+export function ownNameOf(
+  options: Pick<
+    Options,
+    'HEARTH_RELAY_NAME' | 'HEARTH_BOX_DOMAIN' | 'HEARTH_DNS_SERVERS' | 'HEARTH_KEYS_DIR'
+  >,
+): { name: string; label: string; folder: string } | null {
+  const { HEARTH_RELAY_NAME: name, HEARTH_BOX_DOMAIN: domain, HEARTH_DNS_SERVERS: servers } = options;
+  if (name === undefined) return null;
+  const label = domain !== undefined && name.endsWith(`.${domain}`) ? name.slice(0, -domain.length - 1) : '';
+  // With a hyphen or a short one: no box's label is like that.
+  const isFree =
+    /^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/.test(label) && (label.includes('-') || label.length <= 8);
+  if (!isFree || label === 'ns' || servers.some((server) => server.name === name)) {
+    throw new HearthError(
+      'bad_request',
+      `HEARTH_RELAY_NAME must be one label below HEARTH_BOX_DOMAIN (${domain ?? 'which is not set'}), at most eight letters and digits or with a hyphen, and no DNS server's, such as relay1.${domain ?? 'boxes.example.org'}; not ${name}`,
+    );
+  }
+  return { name, label, folder: path.join(options.HEARTH_KEYS_DIR, 'relay') };
 }
 
 /** Finds boxes by their names, `<label>.<domain>`; remembers names that are nobody's too. */
