@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { BuiltArtefact } from '#agent/update/artefact-fixture.ts';
-import { buildArtefact, HERE } from '#agent/update/artefact-fixture.ts';
+import { buildArtefact, entryOf } from '#agent/update/artefact-fixture.ts';
 import { LaunchedBox } from '#agent/update/box-fixture.ts';
 import { RepositoryFixture } from '#fleet/releases/repository-fixture.ts';
 import { type FleetFixture, fleetFixture, TOKEN, until } from '#fleet/testing/fleet-fixture.ts';
@@ -35,16 +35,8 @@ describe('a release comes onto the boxes', () => {
   });
 
   async function release(built: BuiltArtefact, terms: Partial<Artefact> = {}): Promise<void> {
-    const { version, sha256, sizeBytes, file } = built;
-    repository.artefacts.push({
-      version,
-      sha256,
-      sizeBytes,
-      architecture: HERE,
-      minimumFrom: '0.0.0',
-      rollbackFrom: [],
-      ...terms,
-    });
+    const { sha256, file } = built;
+    repository.artefacts.push(entryOf(built, terms));
     const uploaded = await fleet.raw('PUT', `/api/v1/updates/artefacts/${sha256}`, {
       headers: { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/octet-stream' },
       body: new Uint8Array(await readFile(file)),

@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before } from 'node:test';
 import { buildAgentFile } from '#agent/build.ts';
-import type { Architecture } from '#protocol/release.ts';
+import type { Architecture, Artefact } from '#protocol/release.ts';
 import { architectureOf } from '#protocol/release.ts';
 
 /** What an artefact does beside being the agent. */
@@ -37,6 +37,15 @@ export interface BuiltArtefact {
 
 /** The architecture of this machine, which tests release for. */
 export const HERE = architectureOf(process.arch) as Architecture;
+
+/** As a release lists it: for this machine, from any version, unless said otherwise. */
+export function entryOf(
+  { version, sha256, sizeBytes }: BuiltArtefact,
+  terms: Partial<Artefact> = {},
+): Artefact {
+  const open = { architecture: HERE, minimumFrom: '0.0.0', rollbackFrom: [] };
+  return { version, sha256, sizeBytes, ...open, ...terms };
+}
 
 /** The agent of a version as one file, for `HEARTH_UPDATE_RUNNER` = this Node. */
 export async function buildArtefact(

@@ -6,7 +6,7 @@ import type { Artefact, UpdateOrder } from '#protocol/release.ts';
 import type { Signers } from '#protocol/release-signing.ts';
 import { makeRoot, makeSnapshot, makeTargets, makeTimestamp } from '#protocol/release-signing.ts';
 import type { BuiltArtefact } from './artefact-fixture.ts';
-import { HERE } from './artefact-fixture.ts';
+import { entryOf } from './artefact-fixture.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -65,18 +65,9 @@ export class ReleaseFixture {
   /** Signs an artefact in, for this machine unless said otherwise. */
   async release(built: BuiltArtefact, terms: Partial<Artefact> = {}): Promise<void> {
     this.artefacts.set(built.sha256, await readFile(built.file));
-    const { version, sha256, sizeBytes } = built;
-    const entry = {
-      version,
-      sha256,
-      sizeBytes,
-      architecture: HERE,
-      minimumFrom: '0.0.0',
-      rollbackFrom: [],
-      ...terms,
-    };
+    const entry = entryOf(built, terms);
     const same = this.#entries.findIndex(
-      (other) => other.version === version && other.architecture === entry.architecture,
+      (other) => other.version === entry.version && other.architecture === entry.architecture,
     );
     if (same >= 0) this.#entries.splice(same, 1);
     this.#entries.push(entry);
