@@ -9,6 +9,7 @@ import { relayedBoxes } from '#fleet/relay/standing.ts';
 import { messageOf } from '#protocol/errors.ts';
 import { relayedContentUrl } from '#protocol/relay.ts';
 import type { Candidate } from './choice.ts';
+import { RelayWatch } from './relay-watch.ts';
 
 export interface RoutedSite {
   id: string;
@@ -66,6 +67,9 @@ export class Catalogue {
   #lookups = 0;
   #sites = new Map<string, RoutedSite>();
   #boxes = new Map<string, Candidate>();
+  readonly #relays: RelayWatch;
+  /** The relays each box is connected to. */
+  #relayed = new Map<string, readonly Relayed[]>();
   #refreshing: Promise<void> | null = null;
   #again = false;
   readonly #timer: NodeJS.Timeout;
@@ -76,10 +80,12 @@ export class Catalogue {
     this.#names = names;
     this.#log = log;
     this.#timer = setInterval(() => void this.refresh(), 1000);
+    this.#relays = new RelayWatch({ log, onChange: (url, up) => this.#relayChanged(url, up) });
   }
 
   close(): void {
     clearInterval(this.#timer);
+    this.#relays.close();
   }
 
   siteByHost(hostname: string): RoutedSite | undefined {
@@ -169,6 +175,8 @@ export class Catalogue {
         .from(boxes)
         .where(and(eq(boxes.online, true), isNull(boxes.revokedAt)));
       const relayed = await relayedBoxes(this.#db);
+      this.#relayed = relayed;
+      this.#relays.use([...relayed.values()].flatMap((ways) => ways.map(({ url }) => url)));
       this.#sites = new Map(
         siteRows.flatMap((site) => [[site.hostname, site] as const, [site.id, site] as const]),
       );
@@ -181,7 +189,7 @@ export class Catalogue {
         const contentUrl = contentUrlOf(
           { id, label, ...heartbeat },
           { direct, secure },
-          relayed.get(id) ?? [],
+          (relayed.get(id) ?? []).filter(({ url }) => this.#relays.isUp(url)),
           this.#names,
         );
         if (contentUrl === null) continue;
@@ -196,6 +204,19 @@ export class Catalogue {
     } catch (error) {
       this.#log.warn({ err: messageOf(error) }, 'the database is away; routing by what is known');
     }
+  }
+
+  /** From this moment nobody is sent to a relay that has died; what else follows from it comes with the next reading. */
+  #relayChanged(relay: string, up: boolean): void {
+    if (!up) {
+      for (const [boxId, box] of this.#boxes) {
+        if (box.contentUrl !== relayedContentUrl(relay, boxId)) continue;
+        const other = this.#relayed.get(boxId)?.find(({ url }) => this.#relays.isUp(url));
+        if (other) box.contentUrl = relayedContentUrl(other.url, boxId);
+        else this.#boxes.delete(boxId);
+      }
+    }
+    void this.refresh();
   }
 
   async #find(siteId: string, path: string): Promise<Route | null> {
