@@ -1,16 +1,17 @@
 import { readFileSync } from 'node:fs';
 import type { ServerHttp2Stream } from 'node:http2';
 import net from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { createInterface } from 'node:readline';
+import { pino } from 'pino';
 import { z } from 'zod';
 import type { Identity } from '#agent/identity/identity.ts';
 import { pour, roomFor } from '#agent/relay/pour.ts';
-import { Tunnel } from '#agent/relay/tunnel.ts';
+import { RelayTunnels } from '#agent/relay/tunnels.ts';
 import { answersHealth } from '#test/relay/fixture.ts';
 
 /**
- * Boxes of the relay's bench, many in one process: `node boxes-program.ts <plan.json>`. Their tunnels are the agent's;
- * what they serve is bytes out of memory, or what an origin on this machine says over TLS.
+ * Boxes of the relay's bench, many in one process: `node boxes-program.ts <plan.json>`. Their tunnels are the agent's, back-off
+ * included; what they serve is bytes out of memory, or what an origin on this machine says over TLS.
  */
 const planSchema = z.object({
   tunnelUrl: z.string(),
@@ -19,12 +20,24 @@ const planSchema = z.object({
   caCertificate: z.string(),
   privateKey: z.string(),
   boxes: z.array(z.object({ id: z.string(), certificate: z.string() })),
-  /** Boxes that dial at once. */
-  atOnce: z.int(),
 });
 const plan = planSchema.parse(JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')));
-let lost = 0;
 let carried = 0;
+let connected = 0;
+let ended = 0;
+const known = new Map<string, number>();
+/** Dials that failed, by their reason: what the boxes warn of. */
+const failed: Record<string, number> = {};
+const log = pino(
+  { level: 'warn' },
+  {
+    write(line: string) {
+      const { reason } = JSON.parse(line) as { reason?: string };
+      const why = String(reason).split(': ').at(-1) ?? '';
+      failed[why] = (failed[why] ?? 0) + 1;
+    },
+  },
+);
 const PIECE = Buffer.alloc(256 * 1024, 7);
 
 function serve(stream: ServerHttp2Stream, bytes: number): void {
@@ -42,51 +55,40 @@ function serve(stream: ServerHttp2Stream, bytes: number): void {
   more();
 }
 
-async function dial({ id, certificate }: { id: string; certificate: string }): Promise<void> {
+function begin({ id, certificate }: { id: string; certificate: string }): void {
   const { caCertificate, privateKey, securePort } = plan;
-  const tunnel = await Tunnel.dial(
-    plan.tunnelUrl,
-    {
-      identity: { v: 1, boxId: id, certificate, caCertificate, privateKey } as Identity,
-      nowMs: Date.now,
-      onRequest: (stream, headers) => {
-        if (answersHealth(id, stream, headers)) return;
-        serve(stream, Number(/^\/(\d+)/.exec(headers[':path'] ?? '')?.[1] ?? 0));
-      },
-      onConnection:
-        securePort === null
-          ? null
-          : (connection) => {
-              const origin = net.connect({ port: securePort, host: '127.0.0.1', noDelay: true });
-              origin.on('error', () => connection.destroy());
-              connection.on('error', () => origin.destroy());
-              connection.pipe(origin);
-              carried++;
-              origin.once('close', () => carried--);
-              pour(origin, connection, () => roomFor(carried));
-            },
+  const tunnels = new RelayTunnels({
+    identity: { v: 1, boxId: id, certificate, caCertificate, privateKey } as Identity,
+    nowMs: Date.now,
+    log,
+    onRequest: (stream, headers) => {
+      if (answersHealth(id, stream, headers)) return;
+      serve(stream, Number(/^\/(\d+)/.exec(headers[':path'] ?? '')?.[1] ?? 0));
     },
-    new AbortController().signal,
-  );
-  void tunnel.closed.then(() => {
-    // A bench of idle boxes that are gone would say nothing.
-    if (lost++ === 0)
-      process.stderr.write(`the relay ended a connection after ${Math.round(performance.now())} ms\n`);
+    onConnection:
+      securePort === null
+        ? null
+        : (connection) => {
+            const origin = net.connect({ port: securePort, host: '127.0.0.1', noDelay: true });
+            origin.on('error', () => connection.destroy());
+            connection.on('error', () => origin.destroy());
+            connection.pipe(origin);
+            carried++;
+            origin.once('close', () => carried--);
+            pour(origin, connection, () => roomFor(carried));
+          },
+    onChange: () => {
+      const now = tunnels.connected.length;
+      connected += now - (known.get(id) ?? 0);
+      if (now === 0) ended++;
+      known.set(id, now);
+    },
   });
+  tunnels.use([plan.tunnelUrl]);
 }
 
-const queue = [...plan.boxes];
-let retries = 0;
-await Promise.all(
-  Array.from({ length: plan.atOnce }, async () => {
-    for (let box = queue.pop(); box; box = queue.pop()) {
-      await dial(box).catch(async (error: unknown) => {
-        // As a box does, that comes again later.
-        if (retries++ === 0) process.stderr.write(`${String(error)}; it dials again\n`);
-        await sleep(1_000 + Math.random() * 4_000);
-        if (box) queue.unshift(box);
-      });
-    }
-  }),
-);
-process.stdout.write(`${JSON.stringify({ dialled: plan.boxes.length, retries })}\n`);
+for (const box of plan.boxes) begin(box);
+// How it stands, each time a line comes.
+for await (const _ of createInterface({ input: process.stdin })) {
+  process.stdout.write(`${JSON.stringify({ connected, ended, failed })}\n`);
+}

@@ -1,16 +1,12 @@
 import type { ChildProcess } from 'node:child_process';
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
-import { makeKeyAndCsr } from '#agent/identity/csr.ts';
 import { testCertificate } from '#agent/serve/tls/test-certificate.ts';
-import { waitFor } from '#fleet/client/fleet-api.ts';
-import { addBox } from '#fleet/testing/fleet-database.ts';
 import type { RelayRig } from '#test/relay/fixture.ts';
 import { relayRig } from '#test/relay/fixture.ts';
 import { testPort } from '#test/support/system.ts';
@@ -18,8 +14,9 @@ import { findTool } from '#test/support/tools.ts';
 import type { Bench, BenchContext } from '../bench.ts';
 import { KIB, MIB } from '../bench.ts';
 import type { Measured } from '../measure.ts';
-import { cannotPin, cpuSeconds, measure, median, pinServer, rssBytes } from '../measure.ts';
+import { cannotPin, measure, median, pinServer, rssBytes } from '../measure.ts';
 import { startNginx } from '../nginx.ts';
+import { dialBoxes, untilKnown } from './boxes.ts';
 import type { Target, Way } from './peers.ts';
 import { besideTheLoad, ended, longLine, nginxStream, sshReverse } from './peers.ts';
 
@@ -33,12 +30,6 @@ const CASES = [
 /** Of each round trip between box and relay, added, ms. */
 const ROUND_TRIPS_MS = [0, 40];
 const IDLE_CLIENTS = 200;
-const SSH_TUNNELS = 20;
-/** In steps, so that a machine that is too small for all of them still says something. */
-const IDLE_BOXES = [1_000, 2_000, 5_000, 10_000];
-/** What a burst of handshakes leaves is given time to go, and then idleness is measured, ms. */
-const SETTLE_MS = 10_000;
-const IDLE_MS = 10_000;
 
 interface Ours extends Way {
   boxId: string;
@@ -58,18 +49,6 @@ export const relay: Bench = async (context) => {
   try {
     const rig = await relayRig({ after: (close) => closers.push(close) });
     for (const roundTripMs of ROUND_TRIPS_MS) await besidePeers(context, rig, folder, roundTripMs);
-  } finally {
-    for (const close of closers.reverse()) await close();
-  }
-};
-
-/** Boxes at one relay that say nothing: memory, and what it costs to take them in. */
-export const relayIdle: Bench = async (context) => {
-  const closers: (() => Promise<void> | void)[] = [];
-  const folder = mkdtempSync(join(tmpdir(), 'hearth-bench-relay-'));
-  closers.push(() => rmSync(folder, { recursive: true, force: true }));
-  try {
-    await idleBoxes(context, await relayRig({ after: (close) => closers.push(close) }), folder);
   } finally {
     for (const close of closers.reverse()) await close();
   }
@@ -120,12 +99,6 @@ async function besidePeers(
         const bytes = await idleClients(way, way === ours ? serverNameOf(ours) : 'localhost');
         emit(figure(`idle client, ${way.name}`, bytes / 1e3, 'KB RSS'));
       }
-      if (ssh) {
-        progress(`relay: ${SSH_TUNNELS} idle tunnels, ssh -R`);
-        const before = pssBytes(ssh.pids());
-        for (let n = 0; n < SSH_TUNNELS; n++) await ssh.dial();
-        emit(figure('idle box, ssh-R', (pssBytes(ssh.pids()) - before) / SSH_TUNNELS / 1e3, 'KB'));
-      }
     }
     for (const way of [ours, ...peers]) await way.stop();
     await origin.stop();
@@ -156,16 +129,15 @@ async function hearth(
     HEARTH_RELAY_TLS_PORT: String(securePort),
   });
   const tunnelPort = Number(new URL(program.tunnelUrl).port);
-  const [boxId = ''] = await dialBoxes(rig, {
+  const { ids } = await dialBoxes(rig, {
     count: 1,
     tunnelUrl: `tls://127.0.0.1:${await longLine(tunnelPort, delayMs, running)}`,
     securePort: target.securePort,
     folder,
     running,
-    atOnce: 1,
   });
-  besideTheLoad(running.flatMap(({ pid }) => pid ?? []));
-  await known(rig, 1);
+  const boxId = ids[0] ?? '';
+  await untilKnown(rig, 1);
   const [row] = await rig.database.query('SELECT name_label FROM boxes WHERE id = $1', [boxId]);
   return {
     name: 'hearth',
@@ -262,131 +234,4 @@ async function idleClients(way: Way, servername: string): Promise<number> {
   const after = rssBytes(way.pids());
   for (const socket of sockets) socket.destroy();
   return (after - before) / IDLE_CLIENTS;
-}
-
-/** What processes take of memory, what they share with others by halves, bytes. */
-function pssBytes(pids: number[]): number {
-  let total = 0;
-  for (const pid of pids) {
-    const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
-    total += Number(/^Pss:\s+(\d+) kB/m.exec(text)?.[1] ?? 0) * 1024;
-  }
-  return total;
-}
-
-/** Boxes that are connected and say nothing, more and more of them: what each step was is kept, whatever comes after. */
-async function idleBoxes(context: BenchContext, rig: RelayRig, folder: string): Promise<void> {
-  const { emit, progress } = context;
-  const running: ChildProcess[] = [];
-  const program = await rig.relayProcess();
-  try {
-    const empty = rssBytes([program.pid]);
-    let connected = 0;
-    for (const count of IDLE_BOXES) {
-      progress(`relay: certificates for ${count} idle boxes`);
-      let dialAtMs = performance.now();
-      const usedBefore = cpuSeconds([program.pid]);
-      await dialBoxes(rig, {
-        tunnelUrl: program.tunnelUrl,
-        securePort: null,
-        folder,
-        running,
-        count: count - connected,
-        atOnce: 32,
-        processes: 2,
-        onCertificates: () => {
-          dialAtMs = performance.now();
-          progress('relay: they dial');
-        },
-      });
-      const connectedMs = performance.now() - dialAtMs;
-      await known(rig, count);
-      const knownMs = performance.now() - dialAtMs;
-      const acceptSeconds = cpuSeconds([program.pid]) - usedBefore;
-      await sleep(SETTLE_MS);
-      const idleFrom = cpuSeconds([program.pid]);
-      await sleep(IDLE_MS);
-      const idleSeconds = cpuSeconds([program.pid]) - idleFrom;
-      const after = rssBytes([program.pid]);
-      const say = (value: number, unit: string) => emit(figure(`${count} idle boxes`, value, unit));
-      say((after - empty) / count / 1e3, 'KB RSS each');
-      say(after / 1e6, 'MB RSS');
-      say(connectedMs / 1e3, `s until ${count - connected} more connected`);
-      say(knownMs / 1e3, 's until the fleet knows');
-      say((acceptSeconds / (count - connected)) * 1e3, 'CPU ms to accept one');
-      say((idleSeconds / (IDLE_MS / 1e3)) * 100, '% of a core, idle');
-      connected = count;
-    }
-  } finally {
-    for (const child of running) await ended(child);
-    await program.program.stop();
-  }
-}
-
-interface DialPlan {
-  count: number;
-  tunnelUrl: string;
-  securePort: number | null;
-  folder: string;
-  running: ChildProcess[];
-  atOnce: number;
-  processes?: number;
-  onCertificates?: () => void;
-}
-
-/** Enrols boxes and has them dial; one key for all of them, since none is to be trusted. @returns their ids */
-async function dialBoxes(rig: RelayRig, plan: DialPlan): Promise<string[]> {
-  const { count, processes = 1, running, folder, tunnelUrl, securePort, atOnce } = plan;
-  const { privateKey, csr } = await makeKeyAndCsr();
-  const boxes: { id: string; certificate: string }[] = [];
-  let keyFingerprint: Buffer | null = null;
-  for (let n = 0; n < count; n++) {
-    const id = await addBox(rig.database.db);
-    const signed = await rig.keys.ca.signBox(csr, id);
-    keyFingerprint = signed.keyFingerprint;
-    boxes.push({ id, certificate: signed.certificatePem });
-  }
-  await rig.database.query('UPDATE boxes SET key_fingerprint = $1 WHERE id = ANY($2)', [
-    keyFingerprint,
-    boxes.map(({ id }) => id),
-  ]);
-  plan.onCertificates?.();
-  const each = Math.ceil(count / processes);
-  await Promise.all(
-    Array.from({ length: processes }, async (_, n) => {
-      const file = join(folder, `boxes-${performance.now()}-${n}.json`);
-      const mine = boxes.slice(n * each, (n + 1) * each);
-      writeFileSync(
-        file,
-        JSON.stringify({
-          tunnelUrl,
-          securePort,
-          caCertificate: rig.keys.ca.certificatePem,
-          privateKey,
-          boxes: mine,
-          atOnce,
-        }),
-      );
-      const script = join(import.meta.dirname, 'boxes-program.ts');
-      const child = spawn(process.execPath, [script, file], {
-        stdio: ['ignore', 'pipe', 'inherit'],
-      });
-      running.push(child);
-      const [text] = await once(child.stdout, 'data');
-      JSON.parse(String(text));
-    }),
-  );
-  return boxes.map(({ id }) => id);
-}
-
-/** Waits until the fleet counts so many boxes as connected. */
-async function known(rig: RelayRig, count: number): Promise<void> {
-  await waitFor(
-    async () => {
-      const [row] = await rig.database.query('SELECT count(*)::int AS n FROM relay_tunnels');
-      return Number(row?.n) >= count || null;
-    },
-    'the boxes are not connected',
-    { timeoutMs: 600_000 },
-  );
 }
