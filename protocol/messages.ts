@@ -355,6 +355,11 @@ export const earningsSchema = z.object({
     .array(z.object({ at: timeSchema, microCredits: microCreditsSchema, bytes, requests: count }))
     .max(50)
     .optional(),
+  /**
+   * What was settled in each UTC hour from `from` to the last in which anything was; a day more than `days`: a household's
+   * own days are summed from it. Absent from a fleet of before it was told.
+   */
+  hourly: z.object({ from: timeSchema, microCredits: z.array(microCreditsSchema).max(24 * 31) }).optional(),
   /** The newest settled lines, newest first: what was paid, for what, and what bound it. */
   lines: z
     .array(

@@ -181,13 +181,34 @@ test('earnings are the ledger, line by line', async () => {
     hours.reduce((sum, hour) => sum + BigInt(hour.microCredits), 0n),
     BigInt(earnings.totals.final),
   );
+  const hourly = earnings.hourly?.microCredits ?? [];
+  assert.equal(earnings.hourly?.from.slice(0, 13), hours[0]?.at.slice(0, 13));
+  assert.equal(
+    hourly.reduce((sum, credits) => sum + BigInt(credits), 0n),
+    BigInt(earnings.totals.final),
+  );
   encodeDown('earnings', earnings);
   // Two days on they are days and no hours any more.
   const later = await earningsOf(own.db, boxId, new Date(Date.now() + 3 * 86_400_000));
   assert.deepEqual(later.hours, []);
+  assert.deepEqual(later.hourly, earnings.hourly);
   assert.equal(
     later.days.reduce((sum, day) => sum + BigInt(day.microCredits), 0n),
     days,
   );
   assert.ok(earnings.lines.some((one) => one.path === '/hls/1.ts' && one.reason === 'claimed'));
+  // Hours apart are as far apart in the list, and those between are nothing; what is older than a month and a day is out.
+  await own.query(
+    `UPDATE delivery_lines SET settled_at = now() - interval '50 hours' WHERE id = (SELECT min(id) FROM delivery_lines WHERE box_id = $1)`,
+    [boxId],
+  );
+  const apart = (await earningsOf(own.db, boxId)).hourly?.microCredits ?? [];
+  assert.ok(apart.length >= 50 && apart.length <= 52, `${apart.length}`);
+  assert.ok(apart.slice(1, 49).every((credits) => credits === '0'));
+  assert.equal(
+    apart.reduce((sum, credits) => sum + BigInt(credits), 0n),
+    BigInt(earnings.totals.final),
+  );
+  const old = await earningsOf(own.db, boxId, new Date(Date.now() + 33 * 86_400_000));
+  assert.deepEqual(old.hourly?.microCredits, []);
 });

@@ -28,7 +28,13 @@ export async function earningsOf(db: Queryable, boxId: string, now = new Date())
       requests: sql`sum(${deliveryLines.requests})`.mapWith(Number),
     })
     .from(deliveryLines)
-    .where(and(eq(deliveryLines.boxId, boxId), gte(deliveryLines.settledAt, firstDay)))
+    // A day more: where the sun rises earlier than in Greenwich, a household's first day has begun by then.
+    .where(
+      and(
+        eq(deliveryLines.boxId, boxId),
+        gte(deliveryLines.settledAt, new Date(firstDay.getTime() - DAY_MS)),
+      ),
+    )
     .groupBy(hour)
     .orderBy(hour);
   const lines = await db
@@ -63,6 +69,7 @@ export async function earningsOf(db: Queryable, boxId: string, now = new Date())
       };
     }),
     hours: perHour.filter(({ at }) => now.getTime() - Date.parse(at) < HOURS * HOUR_MS),
+    hourly: hourlyOf(perHour, now),
     lines: lines.map((line) => ({
       ...line,
       at: line.at.toISOString(),
@@ -71,4 +78,19 @@ export async function earningsOf(db: Queryable, boxId: string, now = new Date())
       microCredits: String(line.microCredits),
     })),
   };
+}
+
+/** Every hour from the first with anything in it to the last. */
+function hourlyOf(
+  perHour: readonly { at: string; microCredits: string }[],
+  now: Date,
+): NonNullable<Earnings['hourly']> {
+  const firstMs = Date.parse(perHour[0]?.at ?? now.toISOString());
+  const microCredits: string[] = [];
+  for (const hour of perHour) {
+    const index = (Date.parse(hour.at) - firstMs) / HOUR_MS;
+    while (microCredits.length < index) microCredits.push('0');
+    microCredits.push(hour.microCredits);
+  }
+  return { from: new Date(firstMs).toISOString(), microCredits };
 }

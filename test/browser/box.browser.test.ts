@@ -165,7 +165,6 @@ describe(
           { timeoutMs: 60_000 },
         );
         await visit.sees(t('reason.claimed'));
-        await visit.sees(t('chart.utcDays', { time: '08:00' }));
         await waitFor(
           async () => (await page.locator('.chart canvas').count()) === 1 || null,
           'no chart is drawn',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Earnings } from '#protocol/messages.ts';
 import type { UplinkHistory } from '#protocol/uplink.ts';
-import { creditsOfToday, estimateOf, slotsOf, sumOf, utcDayEnds } from './charts.ts';
+import { creditsOfToday, daysEndAt, daysOf, estimateOf, slotsOf, sumOf } from './charts.ts';
 
 const NOW = Date.parse('2026-11-21T10:30:00Z');
 const history: UplinkHistory = {
@@ -94,12 +94,33 @@ test('what is pending is estimated at what was paid, exactly, and not at all bef
   assert.equal(estimateOf(0, earnings), '0');
 });
 
-test('the end of the books’ day is told by the household’s clock, unless it is its midnight too', () => {
-  assert.equal(utcDayEnds('Asia/Shanghai', NOW), '08:00');
-  assert.equal(utcDayEnds('Asia/Kathmandu', NOW), '05:45');
-  assert.equal(utcDayEnds('UTC', NOW), null);
-  assert.equal(utcDayEnds('Europe/London', NOW), null);
-  assert.equal(utcDayEnds('Europe/London', Date.parse('2026-07-01T10:00:00Z')), '01:00');
+test('the end of the books’ day is told by the household’s clock, unless the days are its own', () => {
+  const ends = (timeZone: string, nowMs = NOW) => daysEndAt(earnings, timeZone, nowMs);
+  assert.equal(ends('Asia/Shanghai'), '08:00');
+  assert.equal(ends('Asia/Kathmandu'), '05:45');
+  assert.equal(ends('UTC'), null);
+  assert.equal(ends('Europe/London'), null);
+  assert.equal(ends('Europe/London', Date.parse('2026-07-01T10:00:00Z')), '01:00');
   // The night in which the clocks go back: by the time that will be.
-  assert.equal(utcDayEnds('America/New_York', Date.parse('2026-11-01T02:00:00Z')), '19:00');
+  assert.equal(ends('America/New_York', Date.parse('2026-11-01T02:00:00Z')), '19:00');
+  const hourly = { from: '2026-11-20T00:00:00Z', microCredits: [] };
+  assert.equal(daysEndAt({ ...earnings, hourly }, 'Asia/Shanghai', NOW), null);
+  assert.equal(daysEndAt(null, 'Asia/Shanghai', NOW), null);
+});
+
+test('where the fleet tells of hours, days are the household’s, and their sum is the books’', () => {
+  const hourly = {
+    // 14:00 in Shanghai, 22:00 the day before in Los Angeles.
+    from: '2026-11-19T06:00:00.000Z',
+    microCredits: ['1', ...Array(9).fill('0'), '20', ...Array(40).fill('0'), '300'],
+  };
+  const credits = (timeZone: string, today: string, count = 4) =>
+    daysOf(count, { ...earnings, hourly }, { ...history, timeZone, today }, NOW).map(
+      (day) => `${day.at.slice(8)} ${day.microCredits}`,
+    );
+  assert.deepEqual(credits('Asia/Shanghai', '2026-11-21'), ['18 0', '19 1', '20 20', '21 300']);
+  assert.deepEqual(credits('America/Los_Angeles', '2026-11-21'), ['18 1', '19 20', '20 0', '21 300']);
+  assert.deepEqual(credits('UTC', '2026-11-21'), ['18 0', '19 21', '20 0', '21 300']);
+  // The household's page has not heard of its zone yet: the fleet's own days.
+  assert.equal(daysOf(7, { ...earnings, hourly }, null, NOW)[4]?.microCredits, '123456789012345678');
 });

@@ -13,12 +13,18 @@ export interface Slot {
   microCredits: string | null;
 }
 
+export interface DaySlot extends Slot {
+  at: string;
+  microCredits: string;
+}
+
+const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 
 /**
  * What a chart shows: every hour of today up to now, or every day of a period up to today, those without anything
- * included. What went over the line is the box's own count by the household's clock; credits are the fleet's: by UTC
- * days, and of the hour in which they were settled.
+ * included, by the household's clock. What went over the line is the box's own count; credits are the fleet's, of the
+ * hour in which they were settled.
  */
 export function slotsOf(
   period: Period,
@@ -37,19 +43,47 @@ export function slotsOf(
       return { at: hour, bytes: found?.upBytes ?? 0, requests: found?.requests ?? 0, microCredits };
     });
   }
+  return daysOf(Number(period), earnings, history, nowMs);
+}
+
+/**
+ * So many days up to today, by the household's clock; where the fleet tells of days alone, its credits are of UTC's
+ * days of the same date.
+ */
+export function daysOf(
+  count: number,
+  earnings: Earnings | null,
+  history: UplinkHistory | null,
+  nowMs: number,
+): DaySlot[] {
   const today = history?.today ?? new Date(nowMs).toISOString().slice(0, 10);
   const end = Date.parse(`${today}T00:00:00Z`);
-  return Array.from({ length: Number(period) }, (_, index) => {
-    const date = new Date(end - (Number(period) - 1 - index) * DAY_MS).toISOString().slice(0, 10);
+  const settled = history ? settledByDay(earnings, history.timeZone) : null;
+  return Array.from({ length: count }, (_, index) => {
+    const date = new Date(end - (count - 1 - index) * DAY_MS).toISOString().slice(0, 10);
     const counted = history?.days.find((each) => each.date === date);
-    const paid = earnings?.days.find((each) => each.date === date);
+    const booked = earnings?.days.find((each) => each.date === date);
     return {
       at: date,
-      bytes: counted?.upBytes ?? paid?.bytes ?? 0,
-      requests: counted?.requests ?? paid?.requests ?? 0,
-      microCredits: paid?.microCredits ?? '0',
+      bytes: counted?.upBytes ?? booked?.bytes ?? 0,
+      requests: counted?.requests ?? booked?.requests ?? 0,
+      microCredits: settled ? String(settled.get(date) ?? 0n) : (booked?.microCredits ?? '0'),
     };
   });
+}
+
+/** Micro-credits by the household's days; null where the fleet does not tell of the hours of a month. */
+function settledByDay(earnings: Earnings | null, timeZone: string): Map<string, bigint> | null {
+  if (!earnings?.hourly) return null;
+  const { from, microCredits } = earnings.hourly;
+  const wall = wallClock(timeZone);
+  const sums = new Map<string, bigint>();
+  for (const [index, credits] of microCredits.entries()) {
+    if (credits === '0') continue;
+    const { date } = wall(Date.parse(from) + index * HOUR_MS);
+    sums.set(date, (sums.get(date) ?? 0n) + BigInt(credits));
+  }
+  return sums;
 }
 
 /** Micro-credits by the hour of today in which they were settled; null where the fleet does not tell of hours. */
@@ -61,8 +95,9 @@ function settledToday(
   if (!earnings?.hours) return null;
   const today = wallTime(nowMs, timeZone).date;
   const sums = new Map<number, bigint>();
+  const wall = wallClock(timeZone);
   for (const { at, microCredits } of earnings.hours) {
-    const { date, hour } = wallTime(Date.parse(at), timeZone);
+    const { date, hour } = wall(Date.parse(at));
     if (date === today) sums.set(hour, (sums.get(hour) ?? 0n) + BigInt(microCredits));
   }
   return sums;
@@ -86,10 +121,12 @@ export function creditsOfToday(
 }
 
 /**
- * When the days of the fleet's books end by the household's clock, as `08:00`: the ledger has one day for everybody.
- * @returns null where that is midnight
+ * When the days that are shown end by the household's clock, as `08:00`, where they are the fleet's: the ledger has one
+ * day for everybody.
+ * @returns null where they are the household's own
  */
-export function utcDayEnds(timeZone: string, nowMs: number): string | null {
+export function daysEndAt(earnings: Earnings | null, timeZone: string, nowMs: number): string | null {
+  if (!earnings || earnings.hourly) return null;
   const end = (Math.floor(nowMs / DAY_MS) + 1) * DAY_MS;
   const time = new Intl.DateTimeFormat('en-GB', {
     hour: '2-digit',
@@ -108,6 +145,11 @@ export function estimateOf(pendingBytes: number, earnings: Earnings | null): str
 
 /** @param timeZone undefined: not known, so there is no hour either */
 function wallTime(ms: number, timeZone: string | undefined): { date: string; hour: number } {
+  return wallClock(timeZone)(ms);
+}
+
+/** As `wallTime`, for many: making a format is what costs. */
+function wallClock(timeZone: string | undefined): (ms: number) => { date: string; hour: number } {
   const format = new Intl.DateTimeFormat('en-CA', {
     year: 'numeric',
     month: '2-digit',
@@ -116,10 +158,12 @@ function wallTime(ms: number, timeZone: string | undefined): { date: string; hou
     hourCycle: 'h23',
     timeZone: timeZone ?? 'UTC',
   });
-  const part = Object.fromEntries(format.formatToParts(ms).map(({ type, value }) => [type, value]));
-  return {
-    date: `${part.year}-${part.month}-${part.day}`,
-    hour: timeZone === undefined ? -1 : Number(part.hour),
+  return (ms) => {
+    const part = Object.fromEntries(format.formatToParts(ms).map(({ type, value }) => [type, value]));
+    return {
+      date: `${part.year}-${part.month}-${part.day}`,
+      hour: timeZone === undefined ? -1 : Number(part.hour),
+    };
   };
 }
 

@@ -112,16 +112,16 @@ function Chart({ earnings, history }: { earnings: Earnings | null; history: Upli
             ? measure === 'credits'
               ? 'chart.hint.settled'
               : 'chart.hint.hours'
-            : measure === 'credits'
-              ? 'chart.hint'
-              : 'chart.hint.days',
+            : 'chart.hint.days',
         )}
         empty={t('chart.nothing')}
         axis={axisOf(measure)}
         unit={measure === 'bytes' ? '' : t(measure === 'credits' ? 'head.credits' : 'chart.requests.unit')}
         height={240}
       />
-      {period !== 'today' && measure === 'credits' ? <BookedDays timeZone={history?.timeZone} /> : null}
+      {period !== 'today' && measure === 'credits' ? (
+        <BookedDays earnings={earnings} timeZone={history?.timeZone} />
+      ) : null}
     </Card>
   );
 }

@@ -1,11 +1,13 @@
 import type { z } from 'zod';
 import type { boxEarningsSchema } from '#protocol/http-box.ts';
+import type { UplinkHistory } from '#protocol/uplink.ts';
 import { Card, Loaded, Skeleton } from '../../shared/components/basics.tsx';
 import { EarningsChart } from '../../shared/components/earnings-chart.tsx';
 import { useQuery } from '../../shared/query.ts';
 import { href } from '../../shared/router.ts';
+import { daysOf } from '../charts.ts';
 import { useActivity, useStatus } from '../live.ts';
-import { api, useSettings } from '../state.ts';
+import { api } from '../state.ts';
 import { t } from '../text.ts';
 import { ActivityLog } from './activity-log.tsx';
 import { BookedDays } from './booked-days.tsx';
@@ -54,13 +56,17 @@ export function Home() {
 }
 
 function Recent({ answer }: { answer: EarningsAnswer }) {
-  const days = answer.earnings?.days ?? [];
-  const timeZone = useSettings().data?.timeZone;
-  if (days.length === 0) return <p class="soft">{t('earnings.none.text')}</p>;
+  const { earnings } = answer;
+  const history = useQuery<UplinkHistory>(api, '/history', 30_000).data ?? null;
+  if (earnings === null) return <p class="soft">{t('earnings.none.text')}</p>;
   return (
     <>
-      <EarningsChart days={days.slice(-14)} height={216} />
-      <BookedDays timeZone={timeZone} />
+      <EarningsChart
+        days={daysOf(14, earnings, history, Date.now()).map(({ at, ...day }) => ({ date: at, ...day }))}
+        hint={t('chart.hint.days')}
+        height={216}
+      />
+      <BookedDays earnings={earnings} timeZone={history?.timeZone} />
     </>
   );
 }

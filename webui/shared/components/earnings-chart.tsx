@@ -3,13 +3,14 @@ import { creditsForChart, formatBytes, formatCredits, formatDay, formatNumber } 
 import { sharedText as t } from '../text.ts';
 import { BarChart } from './chart.tsx';
 
-/** Credits by day. The figures are the fleet's own; floats are used for the height of a bar and nothing else. */
-export function EarningsChart({ days, height }: { days: Earnings['days']; height?: number }) {
+/** Credits by day, UTC's unless `hint` says what they are. The figures are the fleet's own; floats are used for the height of a bar and nothing else. */
+export function EarningsChart(props: { days: Earnings['days']; hint?: string; height?: number }) {
+  const { days, hint, height } = props;
   return (
     <BarChart
       caption={t('chart.table')}
       columns={[t('chart.day'), t('chart.credits'), t('chart.bytes'), t('chart.requests')]}
-      hint={t('chart.hint')}
+      hint={hint ?? t('chart.hint')}
       empty={t('chart.empty')}
       unit={t('chart.credits.unit')}
       axis={(value) => formatNumber(value, value < 1 ? 4 : 2)}
