@@ -8,15 +8,24 @@ import { tryHandles } from '#agent/serve/fast-lane/try-handles.ts';
 
 /**
  * The least a Node process can do to answer a GET from memory: no token, no catalog, no count, no bound. What it takes
- * of the CPU nothing written for Node goes below. Arguments: certificate and key (PEM files). Prints its ports.
+ * of the CPU nothing written for Node goes below. Asked for `/c/<token>/...` it does besides what every answer with a
+ * token is to have and no more: the token is known and has not run out, the head asks for no range, and the bytes are
+ * counted. Arguments: certificate and key (PEM files). Prints its ports.
  */
 const [cert = '', key = ''] = process.argv.slice(2);
 const END_OF_HEAD = Buffer.from('\r\n\r\n');
 const answers = new Map<string, Buffer[]>();
 
+/** Tokens seen; a box verifies one when it first comes. */
+const known = new Map<string, { expiresAtMs: number; sentBytes: number }>();
+
 /** As `/bench/65536.bin` asks. */
 function answerTo(request: Buffer, length: number): Buffer[] {
   const path = request.toString('latin1', 4, Math.min(length, 60)).split(' ', 1)[0] ?? '';
+  return path.startsWith('/c/') ? answerToToken(request.toString('latin1', 0, length)) : answerFor(path);
+}
+
+function answerFor(path: string): Buffer[] {
   let answer = answers.get(path);
   if (!answer) {
     const bytes = Number(/(\d+)\.bin$/.exec(path)?.[1] ?? 0);
@@ -24,6 +33,23 @@ function answerTo(request: Buffer, length: number): Buffer[] {
     answer = [Buffer.from(head), Buffer.alloc(bytes, 1)];
     answers.set(path, answer);
   }
+  return answer;
+}
+
+/** As `/c/<token>/<site>/bench/65536.bin` asks. */
+function answerToToken(head: string): Buffer[] {
+  const tokenEnd = head.indexOf('/', 7);
+  const token = head.slice(7, tokenEnd);
+  let entitlement = known.get(token);
+  if (!entitlement) {
+    entitlement = { expiresAtMs: Date.now() + 3_600_000, sentBytes: 0 };
+    known.set(token, entitlement);
+  }
+  const targetEnd = head.indexOf(' ', tokenEnd);
+  const isWhole = head.indexOf('\r\nrange:') < 0 && head.indexOf('\r\nRange:') < 0;
+  if (entitlement.expiresAtMs < Date.now() || !isWhole) return answerFor('/none');
+  const answer = answerFor(head.slice(tokenEnd, targetEnd));
+  entitlement.sentBytes += answer[1]?.length ?? 0;
   return answer;
 }
 

@@ -45,7 +45,8 @@ interface Server {
 /**
  * The box's content server, as it ships, beside nginx: bytes a second, and CPU seconds for 10^9 bytes. Each case runs on every
  * server in turn, round after round, so that what drifts on the machine drifts for all. `node-bare` is a Node process that
- * sends from memory and does nothing else: what no server written for Node goes below.
+ * sends from memory and does nothing else: what no server written for Node goes below; `node-least` is the same with a
+ * token known, compared and counted for.
  */
 export const serve: Bench = async (context) => {
   const why = cannotPin();
@@ -70,7 +71,11 @@ export const serve: Bench = async (context) => {
       if (nginx) peers.push(nginx);
       else context.progress(`serve: without nginx-${kind}, it is not installed`);
     }
-    const servers = [ours(box, securePort), ...peers.map(theirs), await startBare(certificate, stop.signal)];
+    const bare = await startBare(certificate, stop.signal);
+    const hearth = ours(box, securePort);
+    // The same process, asked with tokens.
+    const least = { ...bare, name: 'node-least', paths: hearth.paths };
+    const servers = [hearth, ...peers.map(theirs), bare, least];
     for (const server of servers) pinServer(server.pids);
     for (const size of SIZES) {
       for (const connections of CONNECTIONS) await oneCase(context, servers, { ...size, connections });
