@@ -208,7 +208,7 @@ export class Relay {
       sessions: new AwaySessions(db, log),
       pages: readPages(options.webuiDir ?? ''),
       base,
-      elsewhere: (boxId) => dashboardRelayOf(db, boxId),
+      elsewhere: (boxId) => dashboardRelayOf(db, boxId, base),
       log,
       now: () => performance.now(),
     });

@@ -54,11 +54,14 @@ export async function dashboardRelays(db: Queryable): Promise<string[]> {
   return rows.map((row) => row.dashboard_url);
 }
 
-/** A relay that carries dashboards and holds this box; null: none does. */
-export async function dashboardRelayOf(db: Queryable, boxId: string): Promise<string | null> {
+/**
+ * A relay that carries dashboards and holds this box; null: none does.
+ * @param except the relay that asks: what is written of its own boxes may be a moment old
+ */
+export async function dashboardRelayOf(db: Queryable, boxId: string, except: string): Promise<string | null> {
   const { rows } = await db.execute<{ dashboard_url: string }>(sql`
     SELECT dashboard_url FROM relay_tunnels JOIN relays ON relays.id = relay_id
-    WHERE box_id = ${boxId} AND dashboard_url IS NOT NULL AND NOT draining
+    WHERE box_id = ${boxId} AND dashboard_url <> ${except} AND NOT draining
       AND seen_at > now() - ${RELAY_SILENT_MS} * interval '1 millisecond'
     ORDER BY since LIMIT 1`);
   return rows[0]?.dashboard_url ?? null;

@@ -309,4 +309,10 @@ test('a box at another relay: its reader is sent there', async (t) => {
   assert.equal(await visitor.showKey(box.id, key), 303);
   const page = await visitor.ask('GET', `/my/${box.id}/`);
   assert.equal(page.headers.location, `${second.base}/my/${box.id}/`);
+  // It was here until this moment, by what is written: nobody is sent round in a circle.
+  await database.query(
+    'UPDATE relay_tunnels SET relay_id = (SELECT id FROM relays WHERE dashboard_url = $1)',
+    [first.base],
+  );
+  assert.equal((await visitor.ask('GET', `/my/${box.id}/`)).status, 503);
 });
