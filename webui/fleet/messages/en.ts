@@ -106,11 +106,10 @@ export const fleetEn = {
   'box.refused': 'Messages refused',
   'box.version': 'Software',
   'box.enrolled': 'Joined',
-  'box.noUpdates': 'Updates',
   'box.noUpdates.not_launched':
-    'Not by rollouts: its agent was not started by the launcher of a package (it runs from the sources, as with npm start, or is of before updates).',
+    'Rollouts do not reach it: its agent was not started by the launcher of a package (it runs from the sources, as with npm start, or is of before updates).',
   'box.noUpdates.no_root':
-    'Not by rollouts: its package was built without a root of trust (--root). A newer package brings one.',
+    'Rollouts do not reach it: its package was built without a root of trust (--root). A newer package brings one.',
   'away.title': 'Its page from away',
   'away.on': 'On',
   'away.off': 'Off',

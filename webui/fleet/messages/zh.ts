@@ -106,7 +106,6 @@ export const fleetZh: { readonly [K in keyof typeof fleetEn]: string } = {
   'box.refused': '被拒绝的消息',
   'box.version': '软件版本',
   'box.enrolled': '加入时间',
-  'box.noUpdates': '更新',
   'box.noUpdates.not_launched':
     '不参与分批更新：代理程序不是由软件包的启动器启动的（例如用 npm start 从源代码运行，或版本早于更新功能）。',
   'box.noUpdates.no_root': '不参与分批更新：其软件包构建时没有信任根（--root）。安装较新的软件包即可。',

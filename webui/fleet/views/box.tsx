@@ -136,12 +136,12 @@ function Now({ box }: { box: BoxDetail }) {
           <When at={box.enrolledAt} />
         </Fact>
         <Fact label={t('box.version')}>{box.agentVersion ?? t('common.unknown')}</Fact>
-        {box.noUpdates ? <Fact label={t('box.noUpdates')}>{t(`box.noUpdates.${box.noUpdates}`)}</Fact> : null}
         <Fact label={t('box.refused')}>{formatNumber(box.refusedMessages)}</Fact>
         <Fact label="ID">
           <code>{box.id}</code>
         </Fact>
       </dl>
+      {box.noUpdates ? <p class="soft small">{t(`box.noUpdates.${box.noUpdates}`)}</p> : null}
     </Card>
   );
 }

@@ -122,7 +122,7 @@ export const sharedEn = {
   'sessions.none': 'Nobody is in now.',
   'sessions.from': 'From {from}',
   'sessions.fromUnknown': 'From an unknown network',
-  'sessions.since': 'since',
+  'sessions.since': 'came in',
   'sessions.seen': 'last used',
   'sessions.until': 'until {time} at the latest',
   'sessions.end': 'End',

@@ -123,7 +123,7 @@ export const sharedZh: { readonly [K in keyof typeof sharedEn]: string } = {
   'sessions.none': '目前没有人登录。',
   'sessions.from': '来自 {from}',
   'sessions.fromUnknown': '来自未知网络',
-  'sessions.since': '开始于',
+  'sessions.since': '登录于',
   'sessions.seen': '最近使用',
   'sessions.until': '最迟至 {time}',
   'sessions.end': '结束',
