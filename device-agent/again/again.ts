@@ -1,6 +1,6 @@
 import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { fork } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 
 /** What Node is started with: the sources' main file, the bundle, or an executable's entry. */
@@ -32,8 +32,20 @@ export function startAgain(script: string, part: Part, stdio: StdioOptions): Chi
  * @returns null when this process was started otherwise
  */
 export function argumentsBefore(script: string, commandLine: string[]): string[] | null {
-  const at = commandLine.findIndex((argument, index) => index > 0 && path.resolve(argument) === script);
+  const at = commandLine.findIndex((argument, index) => index > 0 && isScript(argument, script));
   return at < 0 ? null : commandLine.slice(1, at);
+}
+
+/** A program knows its own file without the links that led to it, as to a disk under another name. */
+function isScript(argument: string, script: string): boolean {
+  const file = path.resolve(argument);
+  if (file === script) return true;
+  if (path.basename(file) !== path.basename(script)) return false;
+  try {
+    return realpathSync(file) === realpathSync(script);
+  } catch {
+    return false;
+  }
 }
 
 /** Empty where the kernel does not tell. */
