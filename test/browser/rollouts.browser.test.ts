@@ -156,6 +156,30 @@ describe('the console rolls a release out', needsTool('chromium', 'fonts-cjk'), 
       await visit.sees(t('rollouts.state.finished'));
       await visit.check('rollouts finished');
 
+      // All of it is taken back: on its way, one after the other, done.
+      await visit.press(t('rollouts.do.roll-back', { version: '1.0.0' }));
+      await visit.sees(t('rollouts.ask', { version: '1.0.0' }));
+      await dialog.getByRole('button', { name: t('rollouts.do.roll-back', { version: '1.0.0' }) }).click();
+      await visit.sees(t('rollouts.state.rolling_back'));
+      await visit.sees(t('rollouts.event.rolling_back', { version: '1.0.0' }));
+      const updateId = `${good}-back-1`;
+      const goesBack = { updateId, version: '1.0.0', bytesDone: 700, sizeBytes: 1000, reason: null };
+      const [one, ...others] = boxes.values();
+      await one?.say('1.1.0', { ...goesBack, state: 'downloading' });
+      await visit.sees(/70\s?%/);
+      await others[0]?.say('1.0.0', { ...goesBack, state: 'updated' });
+      await visit.sees(t('rollouts.progress.reverted', { n: 1 }));
+      await visit.sees(t('rollouts.target.reverting'));
+      await visit.check('rollouts rolling back');
+      await go();
+      await visit.sees(t('rollouts.state.rolling_back'));
+      await visit.sees(new RegExp(t('rollouts.progress.reverting', { n: 2 })));
+      await visit.check('rollouts list, rolling back');
+      await page.getByRole('link', { name: '1.1.0' }).first().click();
+      for (const box of boxes.values()) await box.say('1.0.0', { ...goesBack, state: 'updated' });
+      // Not its state, which some languages call as that of a box.
+      await visit.sees(t('rollouts.event.rolled_back'));
+
       // One that fails at the first box: nothing is signed as the way back.
       await begin('1.2.0', '30, 100');
       await dialog.getByRole('button', { name: t('rollouts.start.do'), exact: true }).click();

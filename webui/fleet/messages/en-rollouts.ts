@@ -18,6 +18,7 @@ export const rolloutsEn = {
   'rollouts.title': 'Rollout of {version}',
   'rollouts.progress.updated': '{updated} of {all} updated',
   'rollouts.progress.ordered': '{n} under way',
+  'rollouts.progress.reverting': '{n} going back',
   'rollouts.progress.failed': '{n} failed',
   'rollouts.progress.reverted': '{n} went back',
   'rollouts.state.running': 'Running',

@@ -19,6 +19,7 @@ export const rolloutsZh: Record<keyof typeof rolloutsEn, string> = {
   'rollouts.title': '更新到 {version}',
   'rollouts.progress.updated': '共 {all} 台，已更新 {updated} 台',
   'rollouts.progress.ordered': '进行中 {n} 台',
+  'rollouts.progress.reverting': '正在回退 {n} 台',
   'rollouts.progress.failed': '失败 {n} 台',
   'rollouts.progress.reverted': '已回退 {n} 台',
   'rollouts.state.running': '进行中',

@@ -23,15 +23,17 @@ export function RolloutProgress({ waves }: Pick<Rollout, 'waves'>) {
   const sum = (...states: (keyof Rollout['waves'][number]['counts'])[]) =>
     waves.reduce((total, { counts }) => total + states.reduce((part, state) => part + counts[state], 0), 0);
   const all = waves.reduce((total, { boxes }) => total + boxes, 0);
-  const [updated, ordered, failed, reverted] = [
+  const [updated, ordered, reverting, failed, reverted] = [
     sum('updated'),
-    sum('ordered', 'reverting'),
+    sum('ordered'),
+    sum('reverting'),
     sum('failed'),
     sum('reverted'),
   ];
   const said = [
     t('rollouts.progress.updated', { updated: formatNumber(updated), all: formatNumber(all) }),
     ...(ordered > 0 ? [t('rollouts.progress.ordered', { n: formatNumber(ordered) })] : []),
+    ...(reverting > 0 ? [t('rollouts.progress.reverting', { n: formatNumber(reverting) })] : []),
     ...(failed > 0 ? [t('rollouts.progress.failed', { n: formatNumber(failed) })] : []),
     ...(reverted > 0 ? [t('rollouts.progress.reverted', { n: formatNumber(reverted) })] : []),
   ].join(' · ');
@@ -42,7 +44,7 @@ export function RolloutProgress({ waves }: Pick<Rollout, 'waves'>) {
         total={all}
         parts={[
           { value: updated, ink: 'good' },
-          { value: ordered, ink: 'ember' },
+          { value: ordered + reverting, ink: 'ember' },
           { value: failed, ink: 'bad' },
           { value: reverted, ink: 'warn' },
         ]}
