@@ -228,6 +228,16 @@ test('hostile paths and bodies lead nowhere; keys are tried so often and no ofte
     asked.filter((url) => url !== '/api/x'),
     [],
   );
+  // No other protocol comes through: the answer is that of the request without the wish for one.
+  const upgraded = await visitor.ask('GET', `/my/${box.id}/api/status`, undefined, {
+    connection: 'upgrade',
+    upgrade: 'websocket',
+    'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==',
+    'sec-websocket-version': '13',
+  });
+  assert.equal(upgraded.status, 200);
+  assert.equal(upgraded.headers.upgrade, undefined);
+  assert.equal(asked.pop(), '/api/status');
   // Not by the port without TLS, and not by a name that is another's.
   const plain = await fetch(`${relay.urls.publicUrl}/my/${box.id}/`);
   assert.equal(plain.status, 404);
