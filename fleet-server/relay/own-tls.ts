@@ -95,9 +95,14 @@ export class OwnTls {
     this.#used = cert + key;
   }
 
-  /** Whether a server name is one of its own. */
-  covers(serverName: string): boolean {
-    return this.#leaf?.checkHost(serverName, { subject: 'never' }) !== undefined;
+  /**
+   * Whether a server name is one of its own: by the certificate's words; `maybe`: by a wildcard, which may well cover
+   * boxes' names too.
+   */
+  covers(serverName: string): boolean | 'maybe' {
+    const covered = (wildcards: boolean) =>
+      this.#leaf?.checkHost(serverName, { subject: 'never', wildcards }) !== undefined;
+    return covered(false) || (covered(true) && 'maybe');
   }
 
   /** The first name it goes by; null: its certificate names none. */

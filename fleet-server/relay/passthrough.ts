@@ -35,7 +35,10 @@ export interface PassthroughParts {
   /** The box a server name belongs to. */
   boxOf: (serverName: string) => Promise<string | null>;
   /** Takes connections for the relay's own name; null: it has no certificate. */
-  own: { covers: (serverName: string) => boolean; take: (socket: Socket, first: Buffer) => void } | null;
+  own: {
+    covers: (serverName: string) => boolean | 'maybe';
+    take: (socket: Socket, first: Buffer) => void;
+  } | null;
 }
 
 /** TLS alert `unrecognized_name`, fatal (RFC 6066 section 3): the client learns why, instead of a bare end. */
@@ -114,16 +117,20 @@ export class Passthrough {
         return;
       }
       const { own } = this.#parts;
-      if (own?.covers(found.name)) own.take(socket, bytes);
+      if (own?.covers(found.name) === true) own.take(socket, bytes);
       else void this.#connect(socket, client, found.name, bytes);
     };
     socket.on('data', onData);
   }
 
   async #connect(socket: Socket, client: string, serverName: string, first: Buffer): Promise<void> {
-    const { tunnels, counts, tolls, limits, boxOf } = this.#parts;
+    const { tunnels, counts, tolls, limits, boxOf, own } = this.#parts;
     const boxId = await boxOf(serverName).catch(() => null);
     if (socket.destroyed) return;
+    if (boxId === null && own?.covers(serverName)) {
+      own.take(socket, first);
+      return;
+    }
     const opened =
       boxId === null ? null : tunnels.open(boxId, connectHead(serverName, client), { endStream: false });
     if (boxId === null || opened === null || 'refused' in opened) {

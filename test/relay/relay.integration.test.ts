@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import net from 'node:net';
+import path from 'node:path';
 import { test } from 'node:test';
 import tls from 'node:tls';
 import { pino } from 'pino';
 import { RelayTunnels } from '#agent/relay/tunnels.ts';
+import { tempFolder } from '#agent/store/store-fixture.ts';
 import { waitFor } from '#fleet/client/fleet-api.ts';
 import type { Relay } from '#fleet/relay/relay.ts';
 import { relayedContentUrl } from '#protocol/relay.ts';
@@ -208,6 +211,40 @@ test("a client's TLS reaches the box unread, by its server name; an unknown name
   plain.on('error', () => undefined);
   plain.resume();
   await new Promise((resolve) => plain.once('close', resolve));
+});
+
+test("a relay whose certificate is for a wildcard takes its own clients, and not those of boxes' names", async (t) => {
+  const rig = await relayRig(t);
+  const { ca: issuer } = rig.keys;
+  const [boxes, relays] = [
+    await issuer.issueServer(['abc.boxes.test']),
+    await issuer.issueServer(['*.boxes.test']),
+  ];
+  const folder = await tempFolder(t, 'relay');
+  const ownTls = { cert: path.join(folder, 'cert.pem'), key: path.join(folder, 'key.pem') };
+  await writeFile(ownTls.cert, relays.certificatePem);
+  await writeFile(ownTls.key, relays.keyPem);
+  const server = tls.createServer({ key: boxes.keyPem, cert: boxes.certificatePem }, (socket) =>
+    socket.end(),
+  );
+  const box = await rig.box({ onConnection: (connection) => void server.emit('connection', connection) });
+  const relay = await rig.relay({
+    own: { ownTls },
+    boxOf: async (name) => (name === 'abc.boxes.test' ? box.id : null),
+  });
+  box.tunnels.use([relay.urls.tunnelUrl]);
+  await connected(relay, box.id);
+  const shown = async (servername: string) => {
+    const { tlsPort: port } = relay.urls;
+    const ca = issuer.certificatePem;
+    const socket = tls.connect({ host: '127.0.0.1', port, servername, ca });
+    await once(socket, 'secureConnect');
+    const { subjectAltName } = socket.getPeerX509Certificate() ?? {};
+    socket.destroy();
+    return subjectAltName;
+  };
+  assert.equal(await shown('abc.boxes.test'), 'DNS:abc.boxes.test');
+  assert.equal(await shown('relay.boxes.test'), 'DNS:*.boxes.test');
 });
 
 test('a relay that stops: boxes are at the other one first, what runs ends whole, and no request fails', async (t) => {
