@@ -101,12 +101,20 @@ describe('the dashboard away from home, in a browser', needsTool('chromium', 'fo
       await console.sees(fleet('rollouts.leftOut'));
       await console.check('rollouts leave boxes out');
     }
-    await away.page.getByLabel('Key').waitFor({ timeout: 90_000 });
-    await away.sees(/has ended, or was ended/);
-    await away.page.getByLabel('Key').fill(key);
-    await away.press('Go on');
-    // The box knows its own session still.
-    await away.page.getByRole('heading', { level: 1 }).first().waitFor();
+    const comesBack = async () => {
+      await away.page.getByLabel('Key').waitFor({ timeout: 90_000 });
+      await away.sees(/has ended, or was ended/);
+      await away.page.getByLabel('Key').fill(key);
+      await away.press('Go on');
+      // The box knows its own session still.
+      await goTo(away, words, 'settings');
+    };
+    await comesBack();
+    await goTo(home, t, 'home');
+    await goTo(home, t, 'settings');
+    await home.press(/^End: /);
+    await home.sees(t('sessions.none'));
+    await comesBack();
     // Leaving is leaving altogether.
     await goTo(away, words, 'settings');
     await away.press(words('common.logout'));
