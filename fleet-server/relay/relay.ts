@@ -64,6 +64,8 @@ export interface RelayParts {
 }
 
 const RECHECK_MS = 15_000;
+/** Boxes that come or change within this are looked up in one query, ms. */
+const GATHER_MS = 50;
 /** Boxes have this long to come to another relay before this one stops to take clients, ms. */
 const MOVE_MS = 2_000;
 
@@ -85,6 +87,8 @@ export class Relay {
   #meetings: Meetings | null = null;
   #ownName: OwnName | null = null;
   #recheckTimer: NodeJS.Timeout | null = null;
+  readonly #doubted = new Set<string>();
+  #rechecking: Promise<void> | null = null;
 
   /** Starts listening and tells the fleet. @throws when a port is taken */
   static async start(parts: RelayParts): Promise<Relay> {
@@ -241,15 +245,31 @@ export class Relay {
     });
   }
 
-  /** Cuts off boxes that may not come any more. @param boxId empty: look at all */
-  async recheck(boxId: string): Promise<void> {
-    const ids = boxId === '' ? this.tunnels.boxIds() : [boxId].filter((id) => this.tunnels.holds(id));
-    try {
-      for (const id of await noLongerAdmitted(this.#parts.db, ids)) this.tunnels.cut(id);
-      if (ids.length > 0) void this.#meetings?.round();
-    } catch (error) {
-      this.#parts.log.warn({ err: messageOf(error) }, 'cannot look up which boxes are revoked; tried again');
+  /** Cuts off boxes that may not come any more; those of one moment are looked up together. @param boxId empty: all */
+  recheck(boxId: string): Promise<void> {
+    for (const id of boxId === '' ? this.tunnels.boxIds() : [boxId]) {
+      if (this.tunnels.holds(id)) this.#doubted.add(id);
     }
+    this.#rechecking ??= this.#recheckDoubted();
+    return this.#rechecking;
+  }
+
+  async #recheckDoubted(): Promise<void> {
+    await sleep(GATHER_MS);
+    while (this.#doubted.size > 0) {
+      const ids = [...this.#doubted];
+      this.#doubted.clear();
+      try {
+        for (const id of await noLongerAdmitted(this.#parts.db, ids)) this.tunnels.cut(id);
+        void this.#meetings?.round();
+      } catch (error) {
+        this.#parts.log.warn(
+          { err: messageOf(error) },
+          'cannot look up which boxes are revoked; tried again',
+        );
+      }
+    }
+    this.#rechecking = null;
   }
 
   /** Sends boxes to other relays, lets running streams end within the bound, and ends. */
