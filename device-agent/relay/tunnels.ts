@@ -12,6 +12,8 @@ export const KEPT = 2;
 export interface RelayTunnelsParts extends TunnelParts {
   log: Logger;
   backoff?: Backoff;
+  /** How one is dialled; default: at once. */
+  dial?: typeof Tunnel.dial;
   /** Connections came or went. */
   onChange?: () => void;
 }
@@ -100,11 +102,11 @@ export class RelayTunnels {
   }
 
   async #dial(relay: Known): Promise<void> {
-    const { log, onChange } = this.#parts;
+    const { dial = Tunnel.dial, log, onChange } = this.#parts;
     relay.notBeforeMs = Number.POSITIVE_INFINITY;
     const begunMs = performance.now();
     try {
-      const tunnel = await Tunnel.dial(relay.url, this.#parts, this.#abort.signal);
+      const tunnel = await dial(relay.url, this.#parts, this.#abort.signal);
       relay.dialMs = tunnel.dialMs;
       relay.problem = null;
       this.#open.set(relay.url, tunnel);

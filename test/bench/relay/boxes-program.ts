@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { z } from 'zod';
 import type { Identity } from '#agent/identity/identity.ts';
 import { pour, roomFor } from '#agent/relay/pour.ts';
+import { Tunnel } from '#agent/relay/tunnel.ts';
 import { RelayTunnels } from '#agent/relay/tunnels.ts';
 import { answersHealth } from '#test/relay/fixture.ts';
 
@@ -55,12 +56,32 @@ function serve(stream: ServerHttp2Stream, bytes: number): void {
   more();
 }
 
+/**
+ * Dials under way in this process. The boxes here share a core that they would have for themselves elsewhere: all at
+ * once they would give up before it came to them, and begin anew, without end.
+ */
+const AT_ONCE = 16;
+let dialling = 0;
+const turns: (() => void)[] = [];
+
+const dialInTurn: typeof Tunnel.dial = async (...args) => {
+  if (dialling >= AT_ONCE) await new Promise<void>((resolve) => turns.push(resolve));
+  dialling++;
+  try {
+    return await Tunnel.dial(...args);
+  } finally {
+    dialling--;
+    turns.shift()?.();
+  }
+};
+
 function begin({ id, certificate }: { id: string; certificate: string }): void {
   const { caCertificate, privateKey, securePort } = plan;
   const tunnels = new RelayTunnels({
     identity: { v: 1, boxId: id, certificate, caCertificate, privateKey } as Identity,
     nowMs: Date.now,
     log,
+    dial: dialInTurn,
     onRequest: (stream, headers) => {
       if (answersHealth(id, stream, headers)) return;
       serve(stream, Number(/^\/(\d+)/.exec(headers[':path'] ?? '')?.[1] ?? 0));
@@ -88,7 +109,8 @@ function begin({ id, certificate }: { id: string; certificate: string }): void {
 }
 
 for (const box of plan.boxes) begin(box);
-// How it stands, each time a line comes.
+// How it stands, each time a line comes; and the end when nobody asks any more.
 for await (const _ of createInterface({ input: process.stdin })) {
   process.stdout.write(`${JSON.stringify({ connected, ended, failed })}\n`);
 }
+process.exit(0);
