@@ -9,6 +9,7 @@ import { HearthError } from '#protocol/errors.ts';
 import type { BoxAway, BoxAwayKey } from '#protocol/http-box.ts';
 import { awayKeyHash, newAwayKey } from '#protocol/ids.ts';
 import { dashboardUrl } from '#protocol/relay.ts';
+import { flowOfAddress } from '#shaping/shaper.ts';
 
 const fileSchema = z.object({
   v: z.literal(1),
@@ -23,8 +24,10 @@ type Kept = z.infer<typeof fileSchema>;
 const NEVER: Kept = { v: 1, keySha256: null, since: null, lastUsedAt: null, lastFrom: null };
 /** Requests from away under way at once: beside them clients are served through the same tunnel. */
 const MOST_AT_ONCE = 32;
-/** Who comes from the same address again within this time is the same visit, ms: each is written to the flash. */
+/** Who comes from the same address, or /64 of IPv6, again within this time is the same visit, ms. */
 const VISIT_MS = 3_600_000;
+/** The last visit is written to the flash this often at most, ms: who has the key has more addresses than it bears. */
+const WRITTEN_EVERY_MS = 600_000;
 
 /** Connections from away live so much longer than the switch that ended them, ms. */
 const GOODBYE_MS = 250;
@@ -64,11 +67,13 @@ export class Away {
   readonly #parts: AwayParts;
   readonly #open = new Set<Duplex>();
   readonly #listeners: (() => void)[] = [];
-  /** When each address was last here, by the monotonic clock. */
+  /** When each network was last here, by the monotonic clock. */
   readonly #visits = new Map<string, number>();
   #kept: Kept = NEVER;
   /** Who is in, as the fleet last told; null: it has not. */
   #sessions: AwaySession[] | null = null;
+  /** When a visit was last written, by the monotonic clock. */
+  #writtenAtMs = Number.NEGATIVE_INFINITY;
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(stateDir: string, parts: AwayParts) {
@@ -176,9 +181,10 @@ export class Away {
   #noted({ address, host }: AwayVisitor): void {
     const { activity, log, monotonic, stamp } = this.#parts;
     const nowMs = monotonic();
-    const lastMs = this.#visits.get(address);
-    this.#visits.delete(address);
-    this.#visits.set(address, nowMs);
+    const network = flowOfAddress(address);
+    const lastMs = this.#visits.get(network);
+    this.#visits.delete(network);
+    this.#visits.set(network, nowMs);
     for (const oldest of this.#visits.keys()) {
       if (this.#visits.size <= 100) break;
       this.#visits.delete(oldest);
@@ -186,7 +192,10 @@ export class Away {
     if (lastMs !== undefined && nowMs - lastMs < VISIT_MS) return;
     log.info({ from: address, relay: host }, 'the dashboard is looked at from away');
     activity.add('away_used', { address });
-    this.#keep({ lastUsedAt: stamp(), lastFrom: address }).catch(() => undefined);
+    this.#kept = { ...this.#kept, lastUsedAt: stamp(), lastFrom: address };
+    if (nowMs - this.#writtenAtMs < WRITTEN_EVERY_MS) return;
+    this.#writtenAtMs = nowMs;
+    this.#keep({}).catch(() => undefined);
   }
 
   async #change(change: Pick<Kept, 'keySha256' | 'since'>): Promise<void> {
@@ -203,7 +212,8 @@ export class Away {
     const done = this.#turn.then(async () => {
       const next = { ...this.#kept, ...change };
       await writeFileDurably(this.#file, JSON.stringify(next), 0o600);
-      this.#kept = next;
+      // Somebody may have come meanwhile.
+      this.#kept = { ...this.#kept, ...change };
     });
     this.#turn = done.catch((error: unknown) => {
       this.#parts.log.warn({ reason: String(error) }, 'away.json could not be written');
