@@ -97,9 +97,10 @@ export class OwnName {
 
   async #look(): Promise<void> {
     const { db, label, name, log, onChange, now } = this.#parts;
-    const { current } = this.#kept;
-    if (current && now() < renewAtMs(current.cert)) return;
-    const { csr, key } = this.#kept.pending ?? (await this.#ask());
+    const { current, pending: asked } = this.#kept;
+    // What was asked for is waited for, also by a clock that was set back.
+    if (current && !asked && now() < renewAtMs(current.cert)) return;
+    const { csr, key } = asked ?? (await this.#ask());
     // Another request is left to its end: two relays that share a name by mistake would have the CA issue for ever.
     await db.execute(sql`
       INSERT INTO relay_certificates (name_label, csr, state) VALUES (${label}, ${csr}, 'waiting')
