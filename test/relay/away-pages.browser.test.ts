@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { waitFor } from '#fleet/client/fleet-api.ts';
 import { nameOf, useBrowser, type View } from '#test/browser/browser.ts';
 import { needsTool } from '#test/support/tools.ts';
 import { awayRig, until } from './away-rig.ts';
@@ -83,15 +84,24 @@ describe("the relay's own pages at a box's address, in a browser", needsTool('ch
       visit.quiet(stop('the end'));
       await page.context().close();
     }
-    for (const view of VIEWS.slice(0, 1)) {
-      const words = WORDS[view.language];
-      for (let n = 0; n < 15; n++) await visitor.showKey(box.id, 'wrong');
-      const visit = await open(view, `${base}/my/${box.id}/`, { ignoreHTTPSErrors: true });
-      visit.expect(/status of 429/);
-      await visit.page.getByLabel(words.key, { exact: true }).fill(key);
-      await visit.press(words.button);
-      await visit.sees(words.slow);
-      await visit.look(`away slow: ${nameOf(view)}`);
-    }
+    const [view] = VIEWS;
+    assert.ok(view);
+    const words = WORDS[view.language];
+    const visit = await open(view, `${base}/my/${box.id}/`, { ignoreHTTPSErrors: true });
+    visit.expect(/status of (403|429)/);
+    const { page } = visit;
+    // Another try may be had every ten seconds: on a slow machine one is left now and then.
+    await waitFor(
+      async () => {
+        await Promise.all(Array.from({ length: 15 }, () => visitor.showKey(box.id, 'wrong')));
+        await page.getByLabel(words.key, { exact: true }).fill('AAAAA-AAAAA');
+        await visit.press(words.button);
+        await page.getByRole('alert').waitFor();
+        return words.slow.test(String(await page.getByRole('alert').textContent())) || null;
+      },
+      'never too many tries',
+      { timeoutMs: 120_000 },
+    );
+    await visit.look(`away slow: ${nameOf(view)}`);
   });
 });
