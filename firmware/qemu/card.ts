@@ -38,8 +38,6 @@ export async function fillCard(
     cpSync(join(GUEST, name), join(root, to));
     chmodSync(join(root, to), 0o755);
   }
-  // There is no UCI but the files themselves: what the package's first start says of fstab, it says to nobody.
-  writeFileSync(join(root, 'sbin/uci'), '#!/bin/sh\nexit 0\n', { mode: 0o755 });
   // "localhost" is the machine that QEMU runs on: a fleet and an origin there have one name for both sides.
   writeFileSync(join(root, 'etc/hosts'), `127.0.0.1 board\n${HOST_ADDRESS} localhost host\n`);
   writeFileSync(join(root, 'etc/resolv.conf'), 'nameserver 10.0.2.3\n');

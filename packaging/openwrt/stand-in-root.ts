@@ -28,6 +28,7 @@ export const STAND_IN_FILES: readonly { path: string; mode: number; text: string
     ['lib/functions/procd.sh', 0o644],
     ['sbin/validate_data', 0o755],
     ['sbin/procd-run', 0o755],
+    ['sbin/uci', 0o755],
   ] as const
 ).map(([name, mode]) => ({ path: name, mode, text: readFileSync(path.join(STAND_IN, name), 'utf8') }));
 
