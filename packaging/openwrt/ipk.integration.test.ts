@@ -16,6 +16,7 @@ import { after, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { gunzipSync } from 'node:zlib';
 import { isRoot, tempFolder, until } from '#agent/store/store-fixture.ts';
+import { testPort } from '#test/support/system.ts';
 import { needsTool, requireTool } from '#test/support/tools.ts';
 import type { Executable } from '../executable/build.ts';
 import { buildExecutable, PROGRAM } from '../executable/build.ts';
@@ -181,6 +182,7 @@ const skip = isRoot ? {} : { skip: 'needs root, for chroot' };
 
 describe('installed package', { ...skip, ...needsTool('libdeflate-gzip', 'dpkg-deb', 'busybox') }, () => {
   it('makes its user, starts by its own files as that user, serves, and leaves', async (t) => {
+    const [lanPort, contentPort] = [await testPort(), await testPort()];
     const root = await tempFolder(t, 'root');
     makeStandInRoot(root, requireTool('busybox'));
     const ipk = gunzipSync(readFileSync(await realPackage(TARGETS.x64)));
@@ -199,10 +201,8 @@ describe('installed package', { ...skip, ...needsTool('libdeflate-gzip', 'dpkg-d
     writeFileSync(path.join(info, 'hearth-agent.list'), `${names.join('\n')}\n`);
     writeFileSync(
       path.join(root, 'etc/config/hearth'),
-      "config hearth 'main'\n\toption bind '127.0.0.1'\n\toption lan_port '17070'\n\toption content_port '17090'\n\toption port_mapping '0'\n",
+      `config hearth 'main'\n\toption bind '127.0.0.1'\n\toption lan_port '${lanPort}'\n\toption content_port '${contentPort}'\n\toption port_mapping '0'\n`,
     );
-    // uci is no part of the stand-in: what uci-defaults says to fstab goes nowhere.
-    writeFileSync(path.join(root, 'bin/uci'), '#!/bin/sh\nexit 0\n', { mode: 0o755 });
     // The sysctl of this machine is not the test's to set.
     rmSync(path.join(root, 'bin/sysctl'));
     writeFileSync(path.join(root, 'bin/sysctl'), '#!/bin/sh\n', { mode: 0o755 });
@@ -245,9 +245,9 @@ describe('installed package', { ...skip, ...needsTool('libdeflate-gzip', 'dpkg-d
       ).catch((error: unknown) => {
         throw new Error(said, { cause: error });
       });
-      assert.equal((await fetch('http://127.0.0.1:17070/')).status, 200);
-      assert.equal((await fetch('http://127.0.0.1:17090/nothing')).status, 404);
-      assert.match(await (await fetch('http://127.0.0.1:17070/')).text(), /<script/);
+      assert.equal((await fetch(`http://127.0.0.1:${lanPort}/`)).status, 200);
+      assert.equal((await fetch(`http://127.0.0.1:${contentPort}/nothing`)).status, 404);
+      assert.match(await (await fetch(`http://127.0.0.1:${lanPort}/`)).text(), /<script/);
     } finally {
       writeFileSync(path.join(root, 'tmp/end'), '');
     }
