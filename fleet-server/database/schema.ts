@@ -299,6 +299,7 @@ export const relays = pgTable('relays', {
 
 export const awaySessions = pgTable('away_sessions', {
   secretHash: bytea('secret_hash').primaryKey(),
+  id: uuid('id').notNull().defaultRandom(),
   boxId: text('box_id').notNull(),
   keySha256: text('key_sha256').notNull(),
   client: text('client').notNull(),
@@ -330,8 +331,8 @@ export const relayCounts = pgTable(
   (table) => [primaryKey({ columns: [table.relayId, table.boxId, table.hour] })],
 );
 
-export const boxCertificates = pgTable('box_certificates', {
-  boxId: text('box_id').primaryKey(),
+/** A request for a certificate and what came of it; made anew for each table, as drizzle wants it. */
+const certificateColumns = () => ({
   csr: text('csr').notNull(),
   state: text('state').$type<'waiting' | 'issued'>().notNull(),
   attempts: integer('attempts').notNull().default(0),
@@ -342,6 +343,16 @@ export const boxCertificates = pgTable('box_certificates', {
   chain: text('chain'),
   issuedAt: time('issued_at'),
   expiresAt: time('expires_at'),
+});
+
+export const boxCertificates = pgTable('box_certificates', {
+  boxId: text('box_id').primaryKey(),
+  ...certificateColumns(),
+});
+
+export const relayCertificates = pgTable('relay_certificates', {
+  nameLabel: text('name_label').primaryKey(),
+  ...certificateColumns(),
 });
 
 export const acmeChallenges = pgTable(
