@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import http, { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Readable, Writable } from 'node:stream';
 import { test } from 'node:test';
@@ -115,4 +115,31 @@ test('an answer of untold length that ends in the moment its last pieces come is
     assert.equal(answer.headers.get('transfer-encoding'), 'chunked');
     assert.equal(await answer.text(), 'one two three');
   }
+});
+
+test('an answer without a length arrives whole at a client that reads slowly', {
+  timeout: 60_000,
+}, async (t) => {
+  const piece = Buffer.alloc(9_000, 1);
+  const pieces = 3_000;
+  const server = http.createServer((_, response) => {
+    const from = Readable.from(Array(pieces).fill(piece), { objectMode: true });
+    from.once('end', () => response.end());
+    carry({ from, to: response, toll: null, onBytes: () => undefined });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  const [answer] = (await once(http.get({ port, host: '127.0.0.1' }), 'response')) as [http.IncomingMessage];
+  let bytes = 0;
+  for await (const some of answer) {
+    bytes += some.length;
+    // Now and then it lets the kernel's buffers fill.
+    if (Math.floor(bytes / 500_000) !== Math.floor((bytes - some.length) / 500_000)) await turns(30);
+  }
+  assert.equal(bytes, pieces * piece.length);
 });

@@ -1,3 +1,4 @@
+import { ServerResponse } from 'node:http';
 import type { Readable, Writable } from 'node:stream';
 import type { Toll } from './tolls.ts';
 
@@ -24,52 +25,59 @@ const MOST_GATHERED_BYTES = 64 * 1024;
 export function carry({ from, to, toll, onBytes, onWait }: CarryParts): void {
   let cancel: (() => void) | null = null;
   let gathering: NodeJS.Immediate | null = null;
-  let waiting = false;
-  const resume = (): void => {
-    waiting = false;
-    onWait?.(false);
-    from.resume();
-  };
-  const stop = (): void => {
+  let corked: Writable | null = null;
+  /** Why nothing is taken at the moment: a piece has to be paid for, or the receiver is full. */
+  const because = { pays: false, full: false };
+  const wait = (why: keyof typeof because): void => {
+    const already = because.pays || because.full;
+    because[why] = true;
+    if (already) return;
     from.pause();
     onWait?.(true);
+  };
+  const goOn = (why: keyof typeof because): void => {
+    because[why] = false;
+    if (because.pays || because.full) return;
+    onWait?.(false);
+    from.resume();
   };
   const send = (): void => {
     if (gathering !== null) clearImmediate(gathering);
     gathering = null;
-    // Whoever ended it has sent all.
-    if (to.destroyed || to.writableEnded) return;
-    to.uncork();
-    if (waiting || to.writableLength === 0 || !to.writableNeedDrain) return;
-    waiting = true;
-    stop();
-    to.once('drain', resume);
+    corked?.uncork();
+    corked = null;
+    if (to.destroyed || to.writableEnded || because.full) return;
+    if (to.writableLength === 0 || !to.writableNeedDrain) return;
+    wait('full');
+    to.once('drain', () => goOn('full'));
   };
   const give = (piece: Buffer): void => {
     onBytes(piece.length);
     if (gathering === null) {
-      to.cork();
+      // An answer that is corked itself counts as full without ever saying that it is no more (Node 22.23).
+      corked = to instanceof ServerResponse ? to.socket : to;
+      corked?.cork();
       gathering = setImmediate(send);
     }
     to.write(piece);
     if (to.writableLength >= MOST_GATHERED_BYTES) send();
   };
   from.on('data', (piece: Buffer) => {
-    if (to.destroyed) return;
+    if (to.destroyed || to.writableEnded) return;
     if (toll !== null) {
       const answer = toll.pay(piece.length, (may) => {
         cancel = null;
-        if (to.destroyed) return;
+        if (to.destroyed || to.writableEnded) return;
         if (!may) {
           to.destroy();
           return;
         }
         give(piece);
-        if (!waiting) resume();
+        goOn('pays');
       });
       if (answer !== true) {
         cancel = answer;
-        stop();
+        wait('pays');
         return;
       }
     }
@@ -78,9 +86,9 @@ export function carry({ from, to, toll, onBytes, onWait }: CarryParts): void {
   const end = (): void => {
     cancel?.();
     cancel = null;
-    if (gathering !== null) clearImmediate(gathering);
+    send();
   };
-  // Before whoever ends the receiver at this: Node would send the end of a chunked answer, and then what is gathered.
+  // Before whoever ends the receiver at this.
   from.once('end', () => {
     if (gathering !== null) send();
   });
