@@ -270,6 +270,9 @@ export class Agent {
           { sha256, reason: messageOf(this.#disk.failed(error, sha256)) },
           'an object could not be read',
         );
+        // What was open on a disk that has gone says nothing of the object: looked for while the disk that came back is
+        // being read, it would be taken for lost, and fetched again.
+        if (errnoOf(error) === 'ESTALE') return;
         if (isMediumError(errnoOf(error))) this.#watch.quarantine(sha256);
         else this.#integrity.recheck(sha256);
       },
