@@ -208,6 +208,7 @@ export class IntegrityCheck {
   async #check(sha256: string, piece: Buffer, paced: boolean): Promise<void> {
     const object = this.#store.catalog.objects.get(sha256);
     if (object?.state !== 'complete' || !this.#store.disk.readable) return;
+    const { epoch } = this.#store.disk;
     try {
       const damaged = await this.#damagedChunks(sha256, piece, paced);
       if (damaged === null) return;
@@ -230,11 +231,27 @@ export class IntegrityCheck {
       }
     } catch (error) {
       if (error instanceof CannotOpen) {
-        await this.#store.disk.look();
-        if (this.#store.disk.readable) this.#store.lost(sha256);
+        if (await this.#isGone(sha256, epoch)) this.#store.lost(sha256);
         return;
       }
       this.#log.warn({ sha256, reason: messageOf(error) }, 'an object could not be checked');
+    }
+  }
+
+  /**
+   * Whether a file that could not be opened is missing from the disk. Of one that was pulled it says nothing, nor where
+   * it was back before anyone looked: the file opens again then.
+   */
+  async #isGone(sha256: string, epoch: number): Promise<boolean> {
+    const { disk } = this.#store;
+    await disk.look();
+    if (!disk.readable || disk.epoch !== epoch) return false;
+    try {
+      const handle = await this.#store.openComplete(sha256);
+      await handle.close();
+      return false;
+    } catch (error) {
+      return !OURS.includes(errnoOf(error)) && disk.readable && disk.epoch === epoch;
     }
   }
 

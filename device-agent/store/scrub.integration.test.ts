@@ -75,3 +75,25 @@ test('scrub: a restart goes on with what was verified longest ago', async (t) =>
   await integrity.close();
   assert.equal(verifiedAt(0).slice(0, 4), '1970');
 });
+
+for (const away of ['for a moment', 'and put back, as was noticed'] as const) {
+  test(`scrub: a file that could not be opened while the disk was away ${away} is not lost`, async (t) => {
+    const { store, disk } = await openStore(t);
+    const { manifest } = await put(store, 'a');
+    const { integrity, rounds } = scrub(t, store, { periodMs: null });
+    const openComplete = store.openComplete.bind(store);
+    let tries = 0;
+    store.openComplete = async (sha256) => {
+      if (++tries > 1 && away === 'for a moment') return openComplete(sha256);
+      if (tries === 1 && away !== 'for a moment') {
+        await disk.hold('letting_go', 'a test');
+        await disk.resume();
+      }
+      throw Object.assign(new Error('no such file'), { code: 'ENOENT' });
+    };
+    integrity.start();
+    await until(() => rounds() === 1, 'the round ends');
+    assert.equal(store.catalog.objects.get(manifest.sha256)?.state, 'complete');
+    assert.ok(tries > 0);
+  });
+}
