@@ -183,8 +183,10 @@ export class Loading {
     const { catalog, objects, manifests, snapshot, disk, onLost, onCorrected } = this.#parts;
     const known = catalog.assets.get(assetId);
     if (!known) return;
-    const record = await manifests.read(assetId).catch(() => null);
-    if (!disk.readable || this.#abort.signal.aborted) return;
+    const { epoch } = disk;
+    const read = () => manifests.read(assetId).catch(() => null);
+    const record = (await read()) ?? ((await this.#isStill(epoch)) ? await read() : null);
+    if (!(await this.#isStill(epoch, record === null))) return;
     if (!record) {
       await snapshot.doubt(assetId);
       catalog.remove(assetId);
@@ -198,14 +200,25 @@ export class Loading {
     }
     const { object } = known;
     if (object.state === 'complete') {
-      const sizeBytes = await objects.sizeOf(object.sha256);
-      if (sizeBytes !== object.sizeBytes && disk.readable) {
+      const isWhole = async () => (await objects.sizeOf(object.sha256)) === object.sizeBytes;
+      if (!(await isWhole()) && (await this.#isStill(epoch)) && !(await isWhole())) {
+        if (!(await this.#isStill(epoch))) return;
         onLost(object);
         await this.#settle(object);
         onCorrected(known, null);
       }
     }
     if (disk.writable) await manifests.settle(assetId);
+  }
+
+  /**
+   * Whether it is the same disk still, so that what it said can be believed: one that was pulled says nothing of what
+   * lies on it, also before that was noticed, and where it was put back at once.
+   */
+  async #isStill(epoch: number, isDoubted = true): Promise<boolean> {
+    const { disk } = this.#parts;
+    if (isDoubted) await disk.look();
+    return disk.readable && disk.epoch === epoch && !this.#abort.signal.aborted;
   }
 
   async #readBatch(): Promise<void> {
