@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
@@ -37,6 +37,17 @@ for (const shell of shells) {
       await until(() => fixture.started().length === 1, 'it has started');
       assert.deepEqual(fixture.started(), ['kept kept ,ok']);
       assert.equal(await end(launcher, 'SIGTERM'), 5);
+    });
+
+    test('a version that hangs when it is told to stop is ended', async (t) => {
+      const fixture = await open(t);
+      const deaf = path.join(fixture.folder, 'deaf');
+      const packaged = fixture.script('packaged', `trap '' TERM\necho $$ > '${deaf}'\n${STAY}`);
+      const launcher = fixture.start(packaged, { HEARTH_DRAIN_MS: '0' }, shell);
+      const pid = () => (existsSync(deaf) ? Number(readFileSync(deaf, 'utf8')) : 0);
+      await until(() => pid() > 0, 'it does not hear');
+      assert.equal(await end(launcher, 'SIGTERM'), 128 + 9);
+      assert.throws(() => process.kill(pid(), 0), { code: 'ESRCH' });
     });
 
     for (const [what, spoil, note] of [

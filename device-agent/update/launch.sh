@@ -8,6 +8,7 @@
 #   HEARTH_PACKAGED_VERSION    of PACKAGED-AGENT: what is older than it is not started
 #   HEARTH_UPDATE_RUNNER       words before an installed executable's path, such as a loader with its arguments
 #   HEARTH_UPDATE_DEADLINE_MS  how long a version may take to prove itself (240000)
+#   HEARTH_DRAIN_MS            how long running responses may take to end when it is told to stop (10000)
 #
 # POSIX sh, and of programs only sha256sum, sync, sleep, mv and grep: BusyBox has them all.
 
@@ -21,9 +22,35 @@ early_s=60
 # The agent asks for this: start what the choice says now.
 again=75
 
+# Two seconds less than procd gives it. What is no number the agent refuses, with words.
+case ${HEARTH_DRAIN_MS:-} in
+  '' | *[!0-9]* | 0?*) stop_s=18 ;;
+  *) stop_s=$((HEARTH_DRAIN_MS / 1000 + 8)) ;;
+esac
+
 stopping=
 child=
-trap 'stopping=1; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null' TERM INT HUP
+forcing=
+trap 'stopping=1; [ -z "$child" ] || end_child' TERM INT HUP
+
+end_child() {
+  kill -TERM "$child" 2>/dev/null
+  [ -z "$forcing" ] || return 0
+  forcing=1
+  force "$child" &
+}
+
+# Ends a version that hangs: OpenWrt's jail would end this shell alone, and the version would keep ports and disk.
+force() {
+  waited=0
+  while [ "$waited" -lt "$stop_s" ]; do
+    sleep 1
+    waited=$((waited + 1))
+    kill -0 "$1" 2>/dev/null || return 0
+  done
+  say "the agent did not stop within $stop_s s"
+  kill -KILL "$1" 2>/dev/null
+}
 
 say() { echo "{\"level\":40,\"program\":\"launcher\",\"msg\":\"$*\"}"; }
 
@@ -134,7 +161,7 @@ while :; do
     packaged) "$@" </dev/null & ;;
   esac
   child=$!
-  [ -z "$stopping" ] || kill -TERM "$child" 2>/dev/null
+  [ -z "$stopping" ] || end_child
   if [ "$run" = trial ]; then
     watch "$child" "$trial_sha" &
     watcher=$!
