@@ -143,8 +143,17 @@ export class Visit {
   }
 
   async #fits(stop: string): Promise<void> {
-    const overflow = await this.page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-    assert.ok(overflow <= 0, `${stop}: scrolls sideways by ${overflow} px`);
+    const { overflow, widest } = await this.page.evaluate(() => {
+      // What it holds may reach beyond its own box.
+      const beyond = [...document.querySelectorAll('body *')].filter(
+        (element) => element.getBoundingClientRect().left + element.scrollWidth > window.innerWidth,
+      );
+      return {
+        overflow: document.documentElement.scrollWidth - window.innerWidth,
+        widest: beyond.slice(-3).map((element) => element.outerHTML.slice(0, 200)),
+      };
+    });
+    assert.ok(overflow <= 0, `${stop}: scrolls sideways by ${overflow} px: ${widest.join('\n')}`);
   }
 
   /** No axe violation, nothing scrolling sideways. */
